@@ -1,0 +1,362 @@
+#include "base/file.h"
+
+#include "base/clock.h"
+#include "base/digest.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <limits.h>
+#include <pwd.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+void
+file_stamp_of(struct file_stamp *s, const struct stat *st)
+{
+	*s = (struct file_stamp){
+		.device = st->st_dev,
+		.inode = st->st_ino,
+		.size = (unsigned long long)st->st_size,
+		.mtime_ns = st->st_mtim.tv_sec * 1000000000LL + st->st_mtim.tv_nsec,
+		.ctime_ns = st->st_ctim.tv_sec * 1000000000LL + st->st_ctim.tv_nsec,
+	};
+}
+
+bool
+file_stamp_same(const struct file_stamp *a, const struct file_stamp *b)
+{
+	return a->device == b->device && a->inode == b->inode && a->size == b->size &&
+	    a->mtime_ns == b->mtime_ns && a->ctime_ns == b->ctime_ns;
+}
+
+static int
+read_fd(int fd, const char *name, size_t max, struct buf *out, struct file_stamp *stamp, struct fail *f)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return fail_sys(f, "stat %s", name);
+	if (!S_ISREG(st.st_mode)) {
+		errno = S_ISDIR(st.st_mode) ? EISDIR : EINVAL;
+		return fail_set(f, FAIL_INPUT, "%s is not a regular file", name);
+	}
+	if ((unsigned long long)st.st_size > max) {
+		errno = EFBIG;
+		return fail_set(f, FAIL_INPUT, "%s has %lld bytes, more than the %zu allowed", name,
+		    (long long)st.st_size, max);
+	}
+	if (stamp)
+		file_stamp_of(stamp, &st);
+	for (;;) {
+		size_t step = (size_t)st.st_size + 1 > out->n ? (size_t)st.st_size + 1 - out->n : 4096;
+		char *room;
+		ssize_t n;
+
+		if (out->n + step > out->max)
+			step = out->max - out->n;
+		room = step ? buf_room(out, step) : NULL;
+		if (!room) {
+			errno = EFBIG;
+			return fail_set(f, FAIL_INPUT, "%s is larger than the %zu bytes allowed", name, max);
+		}
+		n = read(fd, room, step);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return fail_sys(f, "read %s", name);
+		if (n == 0)
+			break;
+		out->n += (size_t)n;
+		if (out->n > max) {
+			errno = EFBIG;
+			return fail_set(f, FAIL_INPUT, "%s is larger than the %zu bytes allowed", name, max);
+		}
+	}
+	if (out->p)
+		out->p[out->n] = '\0';
+	return 0;
+}
+
+int
+file_read_at(int dir, const char *name, size_t max, struct buf *out, struct file_stamp *stamp, struct fail *f)
+{
+	/* O_NONBLOCK: opening a fifo nobody writes to must not hang us. */
+	int fd = openat(dir, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	int rc, saved;
+
+	if (fd < 0)
+		return fail_sys(f, "open %s", name);
+	if (out->max < max + 1)
+		out->max = max + 1;
+	rc = read_fd(fd, name, max, out, stamp, f);
+	saved = errno;
+	close(fd);
+	errno = saved;
+	return rc;
+}
+
+int
+file_read(const char *path, size_t max, struct buf *out, struct file_stamp *stamp, struct fail *f)
+{
+	return file_read_at(AT_FDCWD, path, max, out, stamp, f);
+}
+
+int
+file_write_all(int fd, struct str s)
+{
+	while (s.n) {
+		ssize_t n = write(fd, s.p, s.n);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return -1;
+		s = str_sub(s, (size_t)n, s.n);
+	}
+	return 0;
+}
+
+int
+file_replace(const char *path, struct str content, bool sync, struct fail *f)
+{
+	char *real = realpath(path, NULL), *temp = NULL, *folder = NULL;
+	const char *target = real ? real : path;
+	char id[DIGEST_ID_SIZE];
+	int fd = -1, rc = -1;
+	bool made = false;
+
+	digest_random(id);
+	id[8] = '\0';
+	if (asprintf(&temp, "%s.tmp.%s", target, id) < 0) {
+		temp = NULL;
+		fail_memory(f);
+		goto out;
+	}
+	fd = open(temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd < 0) {
+		fail_sys(f, "create %s", temp);
+		goto out;
+	}
+	made = true;
+	if (file_write_all(fd, content) < 0) {
+		fail_sys(f, "write %s", temp);
+		goto out;
+	}
+	if (sync && fsync(fd) < 0) {
+		fail_sys(f, "sync %s", temp);
+		goto out;
+	}
+	if (rename(temp, target) < 0) {
+		fail_sys(f, "rename %s to %s", temp, target);
+		goto out;
+	}
+	made = false;
+	if (sync && (folder = strdup(target))) {
+		/* The new name is on disk only when its folder is. */
+		int dir = open(dirname(folder), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+		if (dir >= 0) {
+			fsync(dir);
+			close(dir);
+		}
+	}
+	rc = 0;
+out:
+	if (fd >= 0)
+		close(fd);
+	if (made) {
+		int saved = errno;
+
+		unlink(temp);
+		errno = saved;
+	}
+	free(folder);
+	free(temp);
+	free(real);
+	return rc;
+}
+
+int
+file_mkdirs(const char *path, struct fail *f)
+{
+	char *copy = strdup(path);
+	int rc = 0;
+
+	if (!copy)
+		return fail_memory(f);
+	for (char *p = copy + 1; rc == 0; p++) {
+		char was = *p;
+
+		if (was != '/' && was != '\0')
+			continue;
+		*p = '\0';
+		if (mkdir(copy, 0700) < 0 && errno != EEXIST)
+			rc = fail_sys(f, "create folder %s", copy);
+		*p = was;
+		if (was == '\0')
+			break;
+	}
+	free(copy);
+	return rc;
+}
+
+static void
+on_alarm(int sig)
+{
+	(void)sig;	/* only there to interrupt flock */
+}
+
+/*
+ * The common case is one system call. When somebody else holds the lock we
+ * sleep in flock(2), which is fair and wakes at once, under a timer that goes
+ * on ringing, so that a ring just before the call cannot be the last one.
+ */
+int
+file_lock_fd(int fd, int timeout_ms, struct fail *f)
+{
+	struct itimerval tick = { { 0, 20000 }, { 0, 20000 } }, off = { { 0, 0 }, { 0, 0 } };
+	struct sigaction act = { .sa_handler = on_alarm }, old;
+	int64_t end;
+	int rc;
+
+	if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+		return 0;
+	if (errno != EWOULDBLOCK && errno != EINTR)
+		return fail_sys(f, "lock");
+	if (timeout_ms <= 0)
+		return fail_set(f, FAIL_BUSY, "another process holds the lock");
+	end = clock_mono_ms() + timeout_ms;
+	sigaction(SIGALRM, &act, &old);
+	setitimer(ITIMER_REAL, &tick, NULL);
+	while ((rc = flock(fd, LOCK_EX)) < 0 && errno == EINTR && clock_mono_ms() < end)
+		;
+	if (rc < 0)
+		rc = errno == EINTR ?
+		    fail_set(f, FAIL_BUSY, "another process held the lock for %d ms", timeout_ms) :
+		    fail_sys(f, "lock");
+	setitimer(ITIMER_REAL, &off, NULL);
+	sigaction(SIGALRM, &old, NULL);
+	return rc;
+}
+
+void
+file_unlock_fd(int fd)
+{
+	flock(fd, LOCK_UN);
+}
+
+int
+file_lock(const char *path, int timeout_ms, struct fail *f)
+{
+	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOCTTY, 0600);
+
+	if (fd < 0)
+		return fail_sys(f, "open %s", path);
+	if (file_lock_fd(fd, timeout_ms, f) < 0) {
+		close(fd);
+		return -1;
+	}
+	return fd;
+}
+
+/* Under a lock of its own, and only if the file at path is still the full one we wrote to. */
+static void
+rotate(const char *path, const struct stat *full, int backups)
+{
+	char *lock = NULL, *from = NULL, *to = NULL;
+	struct stat now;
+	int fd = -1;
+
+	if (asprintf(&lock, "%s.lock", path) < 0) {
+		lock = NULL;
+		return;
+	}
+	fd = file_lock(lock, 0, NULL);
+	if (fd < 0 || stat(path, &now) < 0 || now.st_ino != full->st_ino || now.st_dev != full->st_dev)
+		goto out;
+	for (int i = backups; i >= 1; i--) {
+		free(from);
+		free(to);
+		from = to = NULL;
+		if (asprintf(&to, "%s.%d", path, i) < 0) {
+			to = NULL;
+			goto out;
+		}
+		if (i == 1) {
+			rename(path, to);
+			goto out;
+		}
+		if (asprintf(&from, "%s.%d", path, i - 1) < 0) {
+			from = NULL;
+			goto out;
+		}
+		rename(from, to);
+	}
+	unlink(path);	/* no backups are kept at all */
+out:
+	if (fd >= 0)
+		close(fd);
+	free(lock);
+	free(from);
+	free(to);
+}
+
+int
+file_append_line(const char *path, struct str line, long long max_bytes, int backups, struct fail *f)
+{
+	int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0600);
+	struct stat st;
+	ssize_t n;
+	int rc = 0;
+
+	if (fd < 0)
+		return fail_sys(f, "open %s", path);
+	do
+		n = write(fd, line.p, line.n);
+	while (n < 0 && errno == EINTR);
+	if (n != (ssize_t)line.n) {
+		if (n >= 0)
+			errno = ENOSPC;
+		rc = fail_sys(f, "append to %s", path);
+		/* Half a line must not swallow the next one. */
+		if (n > 0 && write(fd, "\n", 1) != 1)
+			rc = -1;
+	}
+	if (max_bytes > 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size >= max_bytes)
+		rotate(path, &st, backups);
+	close(fd);
+	return rc;
+}
+
+char *
+file_join(const char *dir, const char *name)
+{
+	size_t n = strlen(dir);
+	char *p = NULL;
+
+	if (asprintf(&p, "%s%s%s", dir, n && dir[n - 1] == '/' ? "" : "/", name) < 0)
+		return NULL;
+	return p;
+}
+
+char *
+file_expand(const char *path)
+{
+	const char *home;
+	struct passwd *pw;
+
+	if (path[0] != '~' || (path[1] != '/' && path[1] != '\0'))
+		return strdup(path);
+	home = getenv("HOME");
+	if (!home || !*home) {
+		pw = getpwuid(geteuid());
+		home = pw ? pw->pw_dir : "/";
+	}
+	return path[1] ? file_join(home, path + 2) : strdup(home);
+}
