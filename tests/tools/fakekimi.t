@@ -1,4 +1,5 @@
 #!/bin/bash
+# shellcheck disable=SC2046,SC2086	# $url is made here and has no spaces
 # Self test of fakekimi.py: a test tool that lies makes every test that stands on it worthless. TAP.
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
@@ -69,7 +70,8 @@ ok '103 before the answer' has "$(get -i $url/raw)" 'Early Hints'
 ok 'repeated headers, trailers' eq "$(get -i --raw $url/trail | grep -c -e '^Set-Cookie' -e '^X-T')" 3
 ok 'early answer while the body is on its way' eq \
     "$(head -c 3000000 /dev/zero | code -H 'Expect:' --data-binary @- $url/early)" 413
-before=$(wc -l <rec/log.jsonl)
+before=$(wc -l <rec/live.jsonl)
+ended "$before" >/dev/null
 get -o /dev/null -o /dev/null $url/models $url/models
 ok 'keep-alive: two requests on one connection' eq "$(ended $((before + 1)) | field conn)" \
     "$(ended $((before + 2)) | field conn)"
