@@ -1,0 +1,113 @@
+/*
+ * config: every setting, its value, and where it came from.
+ *
+ * Order, highest first: command line, the file named by KMI_ENV_PATH, the
+ * environment, `.env` in the working directory, `kmi.config.toml` in the
+ * working directory or else in ~/.kmi, defaults. A program loads it once:
+ *
+ *	struct config c;
+ *	if (config_load(&c, args, &f) < 0) -> message, exit 2
+ *	... c.state_dir, c.cooldown_seconds ...
+ *	config_free(&c);
+ *
+ * `args` are NAME=VALUE pairs without KMI_ ("PROXY_LISTEN=127.0.0.1:1"), NULL at the
+ * end, or NULL for none. The settings are one table in config.c: name, type,
+ * default, range, help; the struct, `kmi config` and the docs follow it.
+ */
+#ifndef KMI_BASE_CONFIG_H
+#define KMI_BASE_CONFIG_H
+
+#include "base/buf.h"
+#include "base/fail.h"
+
+enum rotate_strategy { ROTATE_ROUND_ROBIN, ROTATE_SESSION, ROTATE_MOST_QUOTA };
+enum locale { LOCALE_EN, LOCALE_RU };
+
+struct listen_address {
+	char *host;	/* NULL for a unix socket; without brackets */
+	int port;
+	char *path;	/* unix socket, else NULL */
+};
+
+struct config {
+	/* paths, "~" expanded */
+	char *auths_dir;
+	char *state_dir;
+
+	/* proxy */
+	char *proxy_listen;		/* as given */
+	struct listen_address listen;	/* the same, taken apart */
+	char *proxy_base_path;		/* no trailing '/'; empty for "/" */
+	char *proxy_token;		/* secret; empty = none */
+	bool proxy_allow_remote, proxy_require_tls, proxy_tls_terminated;
+	char **proxy_hosts;		/* lists end with NULL */
+	char **proxy_allow_origins;
+	char *proxy_tls_cert, *proxy_tls_key;
+	long long proxy_max_rps, proxy_max_rpm, proxy_max_rps_per_key, proxy_max_rpm_per_key;
+	long long proxy_max_concurrency_per_key;
+	long long proxy_wait_seconds, proxy_retry_max, proxy_retry_base_ms;
+	long long proxy_max_body_mb, proxy_max_connections, proxy_idle_seconds;
+	long long proxy_drain_seconds;	/* ours: how long a stopping pool lets answers finish (30) */
+
+	/* upstream */
+	char *upstream_base_url;	/* https, no trailing '/' */
+	char **upstream_allowlist;
+	char *upstream_ca_file;		/* empty = none */
+	long long upstream_connect_timeout_seconds, upstream_idle_timeout_seconds;
+	bool dry_run;
+
+	/* choice and locks */
+	bool write_config, rotate_on_tie, auto_rotate_allowed, auto_rotate_e2e, rotate_include_warn;
+	enum rotate_strategy rotate_strategy;
+	long long rotation_cooldown_seconds, cooldown_max_seconds, payment_block_seconds;
+	bool require_usage_before_request, fail_open_on_empty_cache;
+	long long usage_cache_seconds, blocklist_recheck_seconds, blocklist_recheck_max;
+
+	/* books and people */
+	long long trace_max_mb, trace_backups, log_max_mb, log_backups;
+	bool trace_prompts;
+	char *timezone;
+	enum locale locale;
+	bool plain, no_color;
+	char *audit_actor;
+	bool enforce_file_perms;
+
+	/* How it was found: one entry a setting, in table order; and what was odd. */
+	struct config_origin *origins;
+	char **warnings;		/* ends with NULL: unknown names and the nearest known one */
+};
+
+enum config_source {
+	CONFIG_DEFAULT,
+	CONFIG_TOML,
+	CONFIG_DOTENV,		/* .env in the working directory */
+	CONFIG_ENVIRONMENT,
+	CONFIG_ENV_PATH,	/* the file named by KMI_ENV_PATH */
+	CONFIG_ARGUMENT,
+};
+
+struct config_origin {
+	enum config_source source;
+	char *file;		/* for the three kinds of file, else NULL */
+	int line;		/* 0 when it has none */
+};
+
+int config_load(struct config *c, const char *const *args, struct fail *f);
+void config_free(struct config *c);	/* wipes the secrets */
+
+/* For listing: setting i of config_count(), its KMI_ name, value as text (masked when secret) and help. */
+size_t config_count(void);
+const char *config_name(size_t i);
+const char *config_help(size_t i);
+bool config_is_secret(size_t i);
+void config_value(const struct config *c, size_t i, struct buf *out);
+const char *config_source_name(enum config_source s);
+
+/* Whether `host` passes the allowlist (empty list = any; `*.domain` matches below domain). */
+bool config_host_allowed(const struct config *c, struct str host);
+/* Checks an upstream base URL: https, a host that is allowed, no user, query or fragment. */
+int config_check_url(const struct config *c, const char *url, struct fail *f);
+/* The known name nearest to a misspelt one, or NULL when none is near. Works on any NULL-ended list. */
+const char *config_nearest(const char *word, const char *const *known);
+
+#endif

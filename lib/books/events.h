@@ -1,0 +1,23 @@
+/*
+ * events: STATE_DIR/logs/kmi.log, one JSON object a line, rotated by size.
+ *
+ *	event_log(c, EVENT_WARNING, "state.json was unreadable and set aside", "file", name, NULL);
+ *	event_audit(c, "auto_on", "mode", "auto", NULL);
+ *
+ * Fields are pairs of C strings, NULL at the end. What cannot be written goes to stderr as
+ * "PROGRAM: level: message". Secrets are the caller's to keep out.
+ */
+#ifndef KMI_BOOKS_EVENTS_H
+#define KMI_BOOKS_EVENTS_H
+
+#include "base/config.h"
+
+enum event_level { EVENT_DEBUG, EVENT_INFO, EVENT_WARNING, EVENT_ERROR };
+
+void event_log(const struct config *c, enum event_level level, const char *message, ...) __attribute__((sentinel));
+/* level info, message "audit_event", with actor (AUDIT_ACTOR) and action. */
+void event_audit(const struct config *c, const char *action, ...) __attribute__((sentinel));
+/* For something that may repeat with every request: at most once a minute per `cause`, across processes. */
+bool event_due(const struct config *c, const char *cause);
+
+#endif

@@ -1,0 +1,71 @@
+/*
+ * choose: keys + state + now -> a key, or why none. Pure: no I/O, time is a parameter.
+ *
+ * In three steps, because the first is the only one whose cost grows with the number of keys, and its
+ * result holds until something changes:
+ *
+ *	choose_eligible()  who can be chosen now, in pool order, and until when that answer holds
+ *	choose_turn()      whose turn it is among them: O(1)
+ *	choose_none()      when nobody can: whom to probe, or what to answer and for how long
+ */
+#ifndef KMI_KEYS_CHOOSE_H
+#define KMI_KEYS_CHOOSE_H
+
+#include "base/config.h"
+#include "keys/state.h"
+
+enum fitness { FIT_HEALTHY, FIT_WARN, FIT_EXHAUSTED, FIT_BLOCKED, FIT_DISABLED };
+
+const char *fitness_name(enum fitness f);	/* "healthy", "warn", ... */
+
+/* What is known of one key: its file, its books, its quota. */
+struct choose_key {
+	const char *label;
+	const char *account;
+	bool disabled;
+	const struct state_key *books;	/* NULL: nothing yet */
+	bool usage_seen;		/* health has an answer for it */
+	int usage_left;			/* percent left, -1 = not known */
+	time_t usage_reset;		/* 0 = not known */
+};
+
+struct choose_fit {
+	enum fitness fitness;
+	time_t until;		/* end of what bars it, TIME_NEVER, or 0 */
+	const struct lock *lock;	/* the lock that bars it (its own or its account's), or NULL */
+	char reason[64];	/* "" when healthy */
+};
+
+/* The status of every key of the pool; locks of an account bar all its keys. Errors fade with age (half-life 5 minutes). */
+void choose_fitness(const struct choose_key *keys, size_t count, const struct config *c, time_t now, struct choose_fit *out);
+
+struct choose_set {
+	uint32_t *index;	/* into keys, pool order; room for `count`, from the caller */
+	size_t count;
+	time_t valid_until;	/* the soonest end of a lock (a fading warning does not count), TIME_NEVER = no end in sight */
+};
+
+/*
+ * automatic: health, when there, narrows the set to healthy (and warn when the
+ * configuration allows); if that leaves nobody, all that no lock bars. Manual: all that no lock bars.
+ */
+void choose_eligible(const struct choose_key *keys, const struct choose_fit *fit, size_t count, bool automatic,
+    const struct config *c, time_t now, struct choose_set *out);
+
+/* Automatic: the member whose turn it is. `turn` is rotation_index. */
+size_t choose_turn(long long turn, size_t eligible_count);
+/* Manual: the place in `set` of the active key while it is fit, else of the next one after it in pool order. */
+size_t choose_active(const struct choose_set *set, long long active_index, size_t key_count);
+
+struct choose_none {
+	long probe;		/* index of a key whose lock is only a guess and may be tried now, or -1 */
+	int status;		/* 429, 402 or 503 */
+	time_t soonest;		/* end of the first lock, 0 = none will end by time */
+	const char *code;	/* "all_keys_locked", "payment_required", "no_keys", ... */
+};
+
+/* Every 5 s one request may try an account whose lock is our own guess (source guess), the soonest-ending first. */
+void choose_none(const struct choose_key *keys, const struct choose_fit *fit, size_t count, time_t now,
+    struct choose_none *out);
+
+#endif
