@@ -107,7 +107,4 @@ const char *config_source_name(enum config_source s);
 bool config_host_allowed(const struct config *c, struct str host);
 /* Checks an upstream base URL: https, a host that is allowed, no user, query or fragment. */
 int config_check_url(const struct config *c, const char *url, struct fail *f);
-/* The known name nearest to a misspelt one, or NULL when none is near. Works on any NULL-ended list. */
-const char *config_nearest(const char *word, const char *const *known);
-
 #endif

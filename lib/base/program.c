@@ -1,0 +1,155 @@
+#include "base/program.h"
+
+#include "base/buf.h"
+#include "base/nearest.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define OPTIONS_MAX 64
+
+void
+program_start(void)
+{
+	struct rlimit core;
+	int fd;
+
+	/* A file that got number 2 by chance would receive our error messages. */
+	do
+		fd = open("/dev/null", O_RDWR);
+	while (fd >= 0 && fd <= 2);
+	if (fd < 0)
+		_exit(1);
+	close(fd);
+	umask(077);
+	signal(SIGPIPE, SIG_IGN);
+	/* 1, not 0: the kernel hands even a limit of 0 to a core handler it pipes to. */
+	if (getrlimit(RLIMIT_CORE, &core) == 0 && core.rlim_cur > 1) {
+		core.rlim_cur = 1;
+		setrlimit(RLIMIT_CORE, &core);
+	}
+}
+
+int
+program_end(const char *name, int code)
+{
+	errno = 0;
+	if (fflush(stdout) == 0 && !ferror(stdout))
+		return code;
+	/* A reader that has seen enough (`| head`) is no news. */
+	if (errno != EPIPE)
+		fprintf(stderr, "%s: error: write output: %s\n", name, strerror(errno ? errno : EIO));
+	return code ? code : 1;
+}
+
+int
+program_fail(const char *name, const struct fail *f)
+{
+	fflush(stdout);
+	fprintf(stderr, "%s: error: %s\n", name, f->text);
+	if (f->hint[0])
+		fprintf(stderr, "%s: hint: %s\n", name, f->hint);
+	return fail_exit_code(f->kind);
+}
+
+void
+program_warn(const char *name, const char *fmt, ...)
+{
+	struct fail f;
+	va_list ap;
+	char text[sizeof(f.text)];
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	fail_set(&f, FAIL_NONE, "%s", text);	/* makes it one line */
+	fprintf(stderr, "%s: warning: %s\n", name, f.text);
+}
+
+int
+program_help(const char *name, const char *usage)
+{
+	fputs(usage, stdout);
+	return program_end(name, 0);
+}
+
+int
+program_usage(const char *name, const char *fmt, ...)
+{
+	struct fail f;
+	va_list ap;
+	char text[sizeof(f.text)];
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	fail_set(&f, FAIL_USAGE, "%s", text);
+	fail_hint(&f, "%s --help tells how it is used", name);
+	return program_fail(name, &f);
+}
+
+int
+program_unknown(const char *name, const char *what, const char *given, const char *const *known)
+{
+	const char *near = nearest_word(given, known);
+	struct fail f;
+
+	fail_set(&f, FAIL_USAGE, "unknown %s %s", what, given);
+	if (near)
+		fail_hint(&f, "did you mean %s?", near);
+	else
+		fail_hint(&f, "%s --help tells how it is used", name);
+	return program_fail(name, &f);
+}
+
+int
+program_option_unknown(const char *name, const char *given, const char *const *known)
+{
+	struct str rest = str_from(given), head = str_cut(&rest, '=');
+	char option[128];
+
+	/* What follows '=' may be a secret, and is no part of the name. */
+	snprintf(option, sizeof(option), "%.*s", STR_F(head));
+	return program_unknown(name, "option", option, known);
+}
+
+static const struct option *
+option_by_value(const struct option *options, int value)
+{
+	for (; options->name; options++)
+		if (options->val == value)
+			return options;
+	return NULL;
+}
+
+int
+program_option_error(const char *name, char *const *argv, int returned, const struct option *options)
+{
+	/* getopt leaves 0 for an unknown long option, else the option's letter or value. */
+	const struct option *known = optopt ? option_by_value(options, optopt) : NULL;
+	char names[OPTIONS_MAX][40];
+	const char *list[OPTIONS_MAX + 1];
+	size_t n = 0;
+
+	if (returned == ':' && known)
+		return program_usage(name, "option --%s needs a value", known->name);
+	if (returned == ':')
+		return program_usage(name, "option -%c needs a value", optopt);
+	if (known && str_starts(str_from(argv[optind - 1]), "--"))
+		return program_usage(name, "option --%s takes no value", known->name);
+	if (optopt)
+		return program_usage(name, "unknown option -%c", optopt);
+	for (; options->name && n < OPTIONS_MAX; options++, n++) {
+		snprintf(names[n], sizeof(names[n]), "--%s", options->name);
+		list[n] = names[n];
+	}
+	list[n] = NULL;
+	return program_option_unknown(name, argv[optind - 1], list);
+}

@@ -1,0 +1,57 @@
+/*
+ * program: what every main starts and ends with.
+ *
+ * Libraries never print; this file is the one exception, and only mains call
+ * it. kmi-handle must not call what prints on stdout: there fd 1 is the client.
+ *
+ *	int
+ *	main(int argc, char **argv)
+ *	{
+ *		program_start();
+ *		while ((opt = getopt_long(argc, argv, ":h", options, NULL)) >= 0)
+ *			switch (opt) {
+ *			...
+ *			case 'h': return program_help(NAME, usage);
+ *			default: return program_option_error(NAME, argv, opt, options);
+ *			}
+ *		if (config_load(&c, NULL, &f) < 0)
+ *			return program_fail(NAME, &f);
+ *		...
+ *		return program_end(NAME, 0);
+ *	}
+ *
+ * The ':' at the front of getopt's letters keeps it from printing messages of
+ * its own. NAME is the program's name as a person calls it ("kmi-config").
+ */
+#ifndef KMI_BASE_PROGRAM_H
+#define KMI_BASE_PROGRAM_H
+
+#include "base/fail.h"
+
+#include <getopt.h>
+
+/*
+ * Descriptors 0 to 2 are open (/dev/null where they were not), the umask is
+ * 077, SIGPIPE is ignored, and a crash leaves no core: it would hold keys.
+ * Who execs a program that is not ours gives SIGPIPE its default back.
+ */
+void program_start(void);
+
+/* Flushes stdout and returns `code`; 1 when the output could not be written. */
+int program_end(const char *name, int code);
+
+/* `NAME: error: text`, and `NAME: hint: ...` when there is one. Returns the exit code. */
+int program_fail(const char *name, const struct fail *f);
+void program_warn(const char *name, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* The answer to --help, on stdout. Returns the exit code. */
+int program_help(const char *name, const char *usage);
+/* A wrong command line: the error, and where help is to be had. Returns 2. */
+int program_usage(const char *name, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* The same for a word that is none of a NULL-ended list; names the nearest. `what` is "option", "command" ... */
+int program_unknown(const char *name, const char *what, const char *given, const char *const *known);
+int program_option_unknown(const char *name, const char *given, const char *const *known);
+/* After getopt_long returned '?' or ':': says what was wrong with the option it stopped at. Returns 2. */
+int program_option_error(const char *name, char *const *argv, int returned, const struct option *options);
+
+#endif
