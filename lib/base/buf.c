@@ -200,6 +200,15 @@ str_utf8(struct str a)
 	return true;
 }
 
+int
+str_utf8_bad_line(struct str a)
+{
+	for (int line = 1; a.n; line++)
+		if (!str_utf8(str_cut(&a, '\n')))
+			return line;
+	return 0;
+}
+
 char *
 buf_room(struct buf *b, size_t n)
 {
@@ -259,6 +268,26 @@ void
 buf_str(struct buf *b, struct str s)
 {
 	buf_put(b, s.p, s.n);
+}
+
+void
+buf_put_utf8(struct buf *b, unsigned c)
+{
+	if (c < 0x80) {
+		buf_putc(b, (char)c);
+	} else if (c < 0x800) {
+		buf_putc(b, (char)(0xc0 | c >> 6));
+		buf_putc(b, (char)(0x80 | (c & 0x3f)));
+	} else if (c < 0x10000) {
+		buf_putc(b, (char)(0xe0 | c >> 12));
+		buf_putc(b, (char)(0x80 | (c >> 6 & 0x3f)));
+		buf_putc(b, (char)(0x80 | (c & 0x3f)));
+	} else {
+		buf_putc(b, (char)(0xf0 | c >> 18));
+		buf_putc(b, (char)(0x80 | (c >> 12 & 0x3f)));
+		buf_putc(b, (char)(0x80 | (c >> 6 & 0x3f)));
+		buf_putc(b, (char)(0x80 | (c & 0x3f)));
+	}
 }
 
 void

@@ -48,6 +48,8 @@ char *str_dup(struct str a);			/* caller frees; NULL when out of memory */
 int str_int(struct str a, long long min, long long max, long long *out);
 /* Whether the bytes are well-formed UTF-8 (no surrogates, no overlong forms). */
 bool str_utf8(struct str a);
+/* The line (from 1) of the first byte that is not UTF-8; 0 when there is none. */
+int str_utf8_bad_line(struct str a);
 
 struct buf {
 	char *p;
@@ -61,6 +63,7 @@ void buf_put(struct buf *b, const void *p, size_t n);
 void buf_putc(struct buf *b, char c);
 void buf_puts(struct buf *b, const char *s);
 void buf_str(struct buf *b, struct str s);
+void buf_put_utf8(struct buf *b, unsigned c);	/* one code point, U+0000 to U+10FFFF */
 void buf_printf(struct buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void buf_vprintf(struct buf *b, const char *fmt, va_list ap);
 void buf_fill(struct buf *b, char c, size_t n);

@@ -101,26 +101,6 @@ hex4(const char *p)
 	return v;
 }
 
-static void
-put_utf8(struct buf *b, unsigned c)
-{
-	if (c < 0x80) {
-		buf_putc(b, (char)c);
-	} else if (c < 0x800) {
-		buf_putc(b, (char)(0xc0 | c >> 6));
-		buf_putc(b, (char)(0x80 | (c & 0x3f)));
-	} else if (c < 0x10000) {
-		buf_putc(b, (char)(0xe0 | c >> 12));
-		buf_putc(b, (char)(0x80 | (c >> 6 & 0x3f)));
-		buf_putc(b, (char)(0x80 | (c & 0x3f)));
-	} else {
-		buf_putc(b, (char)(0xf0 | c >> 18));
-		buf_putc(b, (char)(0x80 | (c >> 12 & 0x3f)));
-		buf_putc(b, (char)(0x80 | (c >> 6 & 0x3f)));
-		buf_putc(b, (char)(0x80 | (c & 0x3f)));
-	}
-}
-
 /* Decodes the inside of a string; a lone surrogate becomes U+FFFD. jsmn has checked the escapes. */
 static void
 unescape(struct buf *b, struct str s)
@@ -158,13 +138,13 @@ unescape(struct buf *b, struct str s)
 				int lo = hex4(s.p + i + 3);
 
 				if (lo >= 0xdc00 && lo < 0xe000) {
-					put_utf8(b, 0x10000 + ((unsigned)(hi - 0xd800) << 10) +
+					buf_put_utf8(b, 0x10000 + ((unsigned)(hi - 0xd800) << 10) +
 						 (unsigned)(lo - 0xdc00));
 					i += 6;
 					break;
 				}
 			}
-			put_utf8(b, hi < 0 || (hi >= 0xd800 && hi < 0xe000) ? 0xfffd : (unsigned)hi);
+			buf_put_utf8(b, hi < 0 || (hi >= 0xd800 && hi < 0xe000) ? 0xfffd : (unsigned)hi);
 			break;
 		}
 		default:
