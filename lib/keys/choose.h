@@ -55,7 +55,7 @@ void choose_eligible(const struct choose_key *keys, const struct choose_fit *fit
 /* Automatic: the member whose turn it is. `turn` is rotation_index. */
 size_t choose_turn(long long turn, size_t eligible_count);
 /* Manual: the place in `set` of the active key while it is fit, else of the next one after it in pool order. */
-size_t choose_active(const struct choose_set *set, long long active_index, size_t key_count);
+size_t choose_active(const uint32_t *eligible, size_t count, long long active_index);	/* eligible ascending: binary search */
 
 struct choose_none {
 	long probe;		/* index of a key whose lock is only a guess and may be tried now, or -1 */
