@@ -582,8 +582,8 @@ check_chunk_line(struct request *r, struct str piece)
 {
 	struct request_parser *p = r->parser;
 
-	if (!p->in_line && (piece.p[0] == ' ' || piece.p[0] == '\t'))
-		return bad(r, "a line of the chunked body that begins with a space or tab");
+	if (!p->in_line && piece.p[0] != '\r' && !is_token((unsigned char)piece.p[0]))
+		return bad(r, "a line of the chunked body that is neither a size nor a trailer");
 	if (check_bytes(r, piece) < 0)
 		return -1;
 	p->in_line = piece.p[piece.n - 1] != '\n';
