@@ -6,7 +6,9 @@
  * moment it is used, so that a file changed by hand counts from the next
  * request on.
  *
- * Order of the pool: priority high to low, then label, case-folded (then label as is).
+ * The folder is walked by name, a subfolder at the place of its name: of two files with the same key, or
+ * with the same label, the first one met is taken. Order of the pool: priority high to low, then label,
+ * case-folded (then label as is).
  */
 #ifndef KMI_KEYS_AUTHS_H
 #define KMI_KEYS_AUTHS_H
@@ -16,11 +18,11 @@
 #include "base/digest.h"
 #include "base/fail.h"
 #include "base/file.h"
+#include "keys/keyfile.h"
 
 #define KEY_FILE_MAX (4u << 20)	/* larger files are skipped */
 #define KEY_MAX 4096		/* longest api_key taken */
-
-enum key_format { KEY_ENV, KEY_TOML, KEY_JSON };
+#define KEY_LABEL_MAX 255	/* longest label and account name taken */
 
 struct auth {
 	char *label;
@@ -73,6 +75,7 @@ int auths_secret(const char *path, enum key_format format, const char *provider,
 
 /* Pieces that stand alone and are tested as such. */
 void auths_label(const char *file_name, struct buf *out);	/* "Anna_config.toml" -> "Anna" */
+void auths_clean_label(struct str name, struct buf *out);	/* the same without an extension: " Anna-config " -> "Anna" */
 void auths_mask(struct str key, struct buf *out);
 bool auths_key_ok(struct str key);		/* visible ASCII, 1 to KEY_MAX bytes */
 const char *auths_format_name(enum key_format f);
