@@ -125,6 +125,8 @@ clock_parse(struct str s, time_t *out)
 		while (one_of(&s, "0123456789") > 0)
 			;
 	}
+	if (s.n > 1)
+		one_of(&s, " ");	/* clock_local() puts a space before the offset */
 	sign = one_of(&s, "Zz+-");
 	if (sign < 0 && s.n)
 		return -1;

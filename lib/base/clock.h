@@ -23,7 +23,7 @@ int64_t clock_mono_ns(void);
 int64_t clock_mono_ms(void);
 
 void clock_iso(time_t t, char out[CLOCK_ISO_SIZE]);
-/* RFC 3339: any offset, any fraction (dropped); "T" or a space. 0, or -1 when it is no time. */
+/* RFC 3339, and what clock_local() writes: any offset, any fraction (dropped); "T" or a space. -1 when it is no time. */
 int clock_parse(struct str s, time_t *out);
 /* An HTTP date, the one form senders use today: "Sun, 06 Nov 1994 08:49:37 GMT". */
 int clock_parse_http(struct str s, time_t *out);

@@ -307,31 +307,75 @@ out:
 	free(to);
 }
 
-int
-file_append_line(const char *path, struct str line, long long max_bytes, int backups, struct fail *f)
+/* Whether the last writer left half a line: it was killed between two pages, or the disk was full. */
+static bool
+ends_torn(int fd, const struct stat *st)
 {
-	int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0600);
-	struct stat st;
+	char last = '\n';
+	struct stat now;
+
+	if (!S_ISREG(st->st_mode) || st->st_size == 0)
+		return false;
+	if (pread(fd, &last, 1, st->st_size - 1) != 1 || last == '\n')
+		return false;
+	/*
+	 * A line that is just being written looks the same, because the size grows page by page. chmod
+	 * waits for the lock that a write holds: after it that line is whole, and the file longer.
+	 */
+	return fchmod(fd, st->st_mode & 07777) == 0 && fstat(fd, &now) == 0 && now.st_size == st->st_size;
+}
+
+/* write() in one go; -1 with errno when not all went out. */
+static int
+write_once(int fd, const char *p, size_t size)
+{
 	ssize_t n;
-	int rc = 0;
+
+	do
+		n = write(fd, p, size);
+	while (n < 0 && errno == EINTR);
+	if (n >= 0 && (size_t)n < size)
+		errno = ENOSPC;
+	return n == (ssize_t)size ? 0 : -1;
+}
+
+/* 0, -1, or 1: the file was rotated out of existence meanwhile, and the line with it. */
+static int
+append_once(const char *path, struct str line, long long max_bytes, int backups, struct fail *f)
+{
+	int fd = open(path, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0600);
+	struct stat st;
+	int rc = 0, saved;
 
 	if (fd < 0)
 		return fail_sys(f, "open %s", path);
-	do
-		n = write(fd, line.p, line.n);
-	while (n < 0 && errno == EINTR);
-	if (n != (ssize_t)line.n) {
-		if (n >= 0)
-			errno = ENOSPC;
+	if (fstat(fd, &st) < 0) {
+		rc = fail_sys(f, "stat %s", path);
+	} else if (!S_ISREG(st.st_mode) && !S_ISCHR(st.st_mode)) {
+		errno = EINVAL;
+		rc = fail_set(f, FAIL_SYSTEM, "%s is not a file that lines can be added to", path);
+	} else if ((ends_torn(fd, &st) && write_once(fd, "\n", 1) < 0) || write_once(fd, line.p, line.n) < 0) {
 		rc = fail_sys(f, "append to %s", path);
-		/* Half a line must not swallow the next one. */
-		if (n > 0 && write(fd, "\n", 1) != 1)
-			rc = -1;
+	} else if (S_ISREG(st.st_mode) && fstat(fd, &st) == 0) {
+		if (st.st_nlink == 0)
+			rc = 1;
+		else if (max_bytes > 0 && st.st_size >= max_bytes)
+			rotate(path, &st, backups);
 	}
-	if (max_bytes > 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size >= max_bytes)
-		rotate(path, &st, backups);
+	saved = errno;
 	close(fd);
+	errno = saved;
 	return rc;
+}
+
+int
+file_append_line(const char *path, struct str line, long long max_bytes, int backups, struct fail *f)
+{
+	int rc = append_once(path, line, max_bytes, backups, f);
+
+	for (int again = 0; rc > 0 && again < 3; again++)
+		rc = append_once(path, line, max_bytes, backups, f);
+	return rc < 0 ? -1 : 0;
 }
 
 char *

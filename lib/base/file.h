@@ -53,7 +53,9 @@ void file_unlock_fd(int fd);
 /*
  * Adds one line (it must end in a newline) to a file with a single write, and
  * moves the file to path.1, path.1 to path.2 and so on up to `backups` when
- * it is over max_bytes (0: never). Safe from many processes at once.
+ * it is over max_bytes (0: never). Safe from many processes at once: no line
+ * is torn, and none is lost but with the oldest backup. A full disk may leave
+ * half a line; the next one starts on a line of its own. -1 keeps errno.
  */
 int file_append_line(const char *path, struct str line, long long max_bytes, int backups, struct fail *f);
 

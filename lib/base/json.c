@@ -101,9 +101,9 @@ hex4(const char *p)
 	return v;
 }
 
-/* Decodes the inside of a string; a lone surrogate becomes U+FFFD. jsmn has checked the escapes. */
-static void
-unescape(struct buf *b, struct str s)
+/* A lone surrogate becomes U+FFFD. */
+void
+json_unescape(struct buf *b, struct str s)
 {
 	for (size_t i = 0; i < s.n; i++) {
 		const char *slash = memchr(s.p + i, '\\', s.n - i);
@@ -207,7 +207,7 @@ check_double_keys(struct checker *c, int object, int members)
 		struct buf name = BUF(c->text.n + 16);
 		uint64_t h = 1469598103934665603ULL;
 
-		unescape(&name, token_str(c, k));
+		json_unescape(&name, token_str(c, k));
 		for (size_t n = 0; n < name.n; n++)
 			h = (h ^ (unsigned char)name.p[n]) * 1099511628211ULL;
 		for (size_t at = h & (cap - 1);; at = (at + 1) & (cap - 1)) {
@@ -218,7 +218,7 @@ check_double_keys(struct checker *c, int object, int members)
 				slots[at] = k;
 				break;
 			}
-			unescape(&other, token_str(c, slots[at]));
+			json_unescape(&other, token_str(c, slots[at]));
 			same = str_eq(buf_view(&name), buf_view(&other));
 			buf_free(&other);
 			if (same) {
@@ -439,7 +439,7 @@ json_name(const struct json *j, int v, struct buf *b)
 
 	if (!k || k->type != JSMN_STRING)
 		return -1;
-	unescape(b, str_sub(j->text, (size_t)k->start, (size_t)k->end));
+	json_unescape(b, str_sub(j->text, (size_t)k->start, (size_t)k->end));
 	return 0;
 }
 
@@ -461,7 +461,7 @@ json_get(const struct json *j, int object, const char *key)
 			struct buf name = BUF(raw.n + 16);
 			bool same;
 
-			unescape(&name, raw);
+			json_unescape(&name, raw);
 			same = str_is(buf_view(&name), key);
 			buf_free(&name);
 			if (same)
@@ -498,7 +498,7 @@ json_str(const struct json *j, int v, struct buf *out)
 
 	if (!t || t->type != JSMN_STRING)
 		return -1;
-	unescape(out, str_sub(j->text, (size_t)t->start, (size_t)t->end));
+	json_unescape(out, str_sub(j->text, (size_t)t->start, (size_t)t->end));
 	return 0;
 }
 

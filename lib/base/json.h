@@ -100,5 +100,10 @@ void json_put_null(struct json_out *o);
 void json_put_raw(struct json_out *o, struct str json);	/* text that is JSON already */
 /* The quoted, escaped form alone. */
 void json_quote(struct buf *b, struct str s);
+/*
+ * The other way: decodes the inside of a string that was found without json_parse(). A bad or cut
+ * escape never reads past the end; bytes that are not UTF-8 come through as they are.
+ */
+void json_unescape(struct buf *b, struct str raw);
 
 #endif

@@ -1,9 +1,16 @@
 /*
  * trace: one JSON line for each request that has ended, in STATE_DIR/trace/trace.jsonl.
  *
- * The only place that knows the line's format, for writing and for reading. A line
- * is built whole and leaves in one write; failing to write it never fails the
- * request. Never a key, a token or a whole prompt.
+ * The only place that writes the line's format; trace_read reads it back. A line is
+ * built whole and leaves in one write; failing to write it never fails the request.
+ * Never a key, a token or a whole prompt.
+ *
+ *	struct trace_record t = { .ended = clock_wall(), .status = 200, ... };
+ *	trace_attempt_add(&t, label, 200, "ok", ms);
+ *	if (trace_write(&t, c, &f) < 0) -> an event, at most once a minute
+ *	trace_free(&t);
+ *
+ * Times are written in the zone that clock_set_zone() has set for the process.
  */
 #ifndef KMI_BOOKS_TRACE_H
 #define KMI_BOOKS_TRACE_H
@@ -16,8 +23,10 @@
 #include <stdint.h>
 #include <time.h>
 
+#define TRACE_SCHEMA_VERSION 1
 #define TRACE_ATTEMPTS_MAX 32
 #define TRACE_LIST_MAX 16	/* larger sets of eligible keys are named by their hash, see below */
+#define TRACE_LINE_MAX (256 * 1024)
 
 struct trace_attempt {
 	char *label;		/* owned by the record */
@@ -29,13 +38,13 @@ struct trace_attempt {
 struct trace_record {
 	time_t ended;
 	char request_id[DIGEST_ID_SIZE];
-	struct str method, endpoint;	/* borrowed, as all struct str here */
+	struct str method, endpoint;	/* borrowed, as all struct str here; a very long endpoint is cut */
 	struct str model;		/* empty = null */
 	char session[DIGEST_SHORT_SIZE];	/* "" = null */
 	bool stream;
 	const char *key_label, *key_hash, *account;	/* borrowed; NULL = null */
-	int status;
-	char error_code[40];		/* "" = null */
+	int status;			/* 0 = null: nothing was answered */
+	char error_code[40];		/* "" = null; digits are written as a number */
 	int64_t latency_ms, wait_ms, connect_ms, ttfb_ms;	/* -1 = null */
 	int64_t bytes_in, bytes_out;
 	int64_t prompt_tokens, completion_tokens, cached_tokens;	/* -1 = null */
@@ -43,18 +52,22 @@ struct trace_record {
 	struct str eligible;		/* JSON text: an array of labels in pool order, or {"count": N, "set": "HASH"}; empty = null */
 	struct trace_attempt attempts[TRACE_ATTEMPTS_MAX];
 	int attempt_count;
-	struct str prompt_hint, prompt_head;
+	struct str prompt_hint, prompt_head;	/* empty = null; both left out when KMI_TRACE_PROMPTS is 0 */
 	bool dry_run;
 };
 
+/* Beyond TRACE_ATTEMPTS_MAX the newest takes the last place, so that the end of the story is kept. */
 void trace_attempt_add(struct trace_record *t, const char *label, int status, const char *verdict, int64_t ms);
+/* Appends the line and its newline. */
 void trace_format(const struct trace_record *t, const struct config *c, struct buf *line);
+/* Makes the folder when it is missing, and rotates (KMI_TRACE_MAX_MB, KMI_TRACE_BACKUPS). */
 int trace_write(const struct trace_record *t, const struct config *c, struct fail *f);
-void trace_free(struct trace_record *t);
+void trace_free(struct trace_record *t);	/* what the record owns: the attempts */
 
 /*
  * A set too large for every line is kept once, in STATE_DIR/trace/sets/HASH.json (an array of labels), and lines
- * name it. trace_set() makes the text for `eligible` from the labels, writing that file when it is not there.
+ * name it. trace_set() appends the text for `eligible` made from the labels, writing that file when it is not
+ * there. On -1 the text is whole all the same, only what it names may be missing.
  */
 int trace_set(const struct config *c, const char *const *labels, size_t count, struct buf *text, struct fail *f);
 

@@ -1,0 +1,45 @@
+/*
+ * trace_read: trace lines read back, for the tools that show, count and prove them.
+ *
+ *	struct trace_line l;
+ *	if (trace_read_line(&l, line, f) == 0) {
+ *		... l.key_label, l.status ...
+ *		trace_line_free(&l);
+ *	}
+ *
+ * Fields that are not known are passed over; those that are missing, null or of another
+ * type read as "not said", so lines of other versions can be read. A line that is no JSON
+ * object, or has no time, is refused: a crash may have left half a one.
+ */
+#ifndef KMI_BOOKS_TRACE_READ_H
+#define KMI_BOOKS_TRACE_READ_H
+
+#include "books/trace.h"
+
+struct trace_line {
+	time_t ended;
+	char *request_id, *method, *endpoint, *model, *session;	/* all texts: owned, NULL = not said */
+	char *key_label, *key_hash, *account;
+	char *error_code;		/* a number as its digits */
+	int64_t status;			/* -1 = not said, as all numbers here */
+	int64_t latency_ms, wait_ms, connect_ms, ttfb_ms;
+	int64_t bytes_in, bytes_out;
+	int64_t prompt_tokens, completion_tokens, cached_tokens;
+	int64_t rotation_index;
+	bool stream, dry_run;
+	char **eligible;		/* the labels in pool order, when the line lists them */
+	size_t eligible_count;		/* how many there were, listed or not */
+	char *eligible_set;		/* the name of their set, when the line only names it */
+	struct trace_attempt *attempts;
+	int attempt_count;
+	char *prompt_hint, *prompt_head;
+};
+
+int trace_read_line(struct trace_line *l, struct str line, struct fail *f);
+void trace_line_free(struct trace_line *l);
+
+/* The labels of a named set, as trace_set() wrote them; free with trace_labels_free(). */
+int trace_read_set(const struct config *c, const char *set, char ***labels, size_t *count, struct fail *f);
+void trace_labels_free(char **labels, size_t count);
+
+#endif
