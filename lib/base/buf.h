@@ -65,7 +65,7 @@ void buf_puts(struct buf *b, const char *s);
 void buf_str(struct buf *b, struct str s);
 void buf_put_utf8(struct buf *b, unsigned c);	/* one code point, U+0000 to U+10FFFF */
 void buf_printf(struct buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-void buf_vprintf(struct buf *b, const char *fmt, va_list ap);
+void buf_vprintf(struct buf *b, const char *fmt, va_list ap) __attribute__((format(printf, 2, 0)));
 void buf_fill(struct buf *b, char c, size_t n);
 /* Room for n more bytes at b->p + b->n; NULL (and bad) when over the maximum. Then add to b->n. */
 char *buf_room(struct buf *b, size_t n);

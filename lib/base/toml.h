@@ -8,8 +8,10 @@
  *	toml_free(root);
  *
  * Getters take NULL and give "not there", so chains need no checks between.
- * The tree owns its strings; the text is not needed afterwards. Depth and
- * memory are bounded by the text's length and TOML_DEPTH_MAX.
+ * The tree owns its strings; the text is not needed afterwards. Memory and
+ * time grow with the text's length and no faster; what is nested deeper than
+ * TOML_DEPTH_MAX is refused. CRLF inside a string reads as LF. Messages hold
+ * neither keys nor values: either may be a secret in a wrong place.
  */
 #ifndef KMI_BASE_TOML_H
 #define KMI_BASE_TOML_H
@@ -35,11 +37,12 @@ enum toml_type {
 
 struct toml;
 
+/* On failure *root is NULL. */
 int toml_parse(struct toml **root, struct str text, struct fail *f);
 void toml_free(struct toml *root);	/* overwrites strings first: they may be secrets */
 
 enum toml_type toml_type(const struct toml *t);		/* TOML_NONE for NULL */
-const struct toml *toml_get(const struct toml *table, struct str key);
+const struct toml *toml_get(const struct toml *table, struct str key);	/* looks at one member after the other */
 size_t toml_size(const struct toml *t);
 /* Members of a table or array, in the order they were written. */
 const struct toml *toml_first(const struct toml *t);
@@ -54,7 +57,12 @@ int toml_bool(const struct toml *t, bool *out);
 /* A date or time, in the normal form of RFC 3339; NULL for other types. */
 const char *toml_datetime(const struct toml *t);
 
-/* Where the value stands in the text: first byte and one past the last. For a [table] header: the header line. */
+/*
+ * Where the value stands in the text: first byte and one past the last, so
+ * that it can be changed and all other bytes kept. A table with a header, and
+ * an element of an array of tables, has the header from `[` to `]`; what only a
+ * longer header or a dotted key implies, that part of the key; the root all.
+ */
 void toml_span(const struct toml *t, size_t *from, size_t *to);
 int toml_line(const struct toml *t);
 
