@@ -10,22 +10,39 @@
  * renamed.
  *
  * A reader that takes no lock must find valid JSON even in the middle of an
- * in-place write. So a value is only written over in place when ANY mixture
- * of a beginning of one and the end of the other is valid: two times, two
- * numbers that both do not start with 0 or both have one digit. Numbers stand at the left of their
- * field. And because a killed writer may stop at a page boundary, the
- * fields that change in place never straddle one.
+ * in-place write, and then any mixture of old and new bytes may meet its eye.
+ * So a value is only written over in place when every such mixture is valid: two
+ * times; two numbers, at the left of their field, of equal length, or one digit apart
+ * and none of them 0. Anything else (a first use: null becomes a time) goes
+ * through a patched copy and a rename; no caller sees the difference. And because a
+ * killed writer may stop at a page boundary, the part of a line that changes
+ * in place never straddles one.
  *
- * Every long write raises `epoch`, so that whoever cached something made from the file sees in the
- * header that it is stale. Never hold the lock across the network.
+ * Every change of anything but these values (a lock, a key, an unknown member) raises `epoch`, so that
+ * whoever cached something made from the file sees in the header that it is stale. The header also names the
+ * inode and the size of its file: one that was edited, copied or restored by others does not
+ * look like ours, is read the long way and written anew, with epoch + 1. A fresh file starts from
+ * the time in milliseconds, so that no epoch comes twice.
+ *
+ * The lock is flock on state.json.lock. Each process has its own: a struct state_file that came
+ * through fork() opens it again at its first state_lock(). Do not fork while holding it, and never
+ * hold it across the network.
  *
  *	struct state_file sf;
  *	state_open(&sf, dir, f);
  *	state_lock(&sf, 2000, f);
  *	   quick: state_peek(&sf, &head, f), state_peek_key(), state_poke_key(), state_poke()
- *	   long:  state_load(&sf, &st, f), change st, state_save(&sf, &st, sync, f), state_free(&st)
+ *	   long:  state_load(&sf, &st, &aside, f), change st, state_save(&sf, &st, sync, f), state_free(&st)
  *	state_unlock(&sf);
  *	state_close(&sf);
+ *
+ * Without the lock nothing may be written; reading is always allowed. When the state folder cannot
+ * be written, state_open() and state_lock() fail at once, and the caller serves on without books.
+ *
+ * A file of the older Python tool is read as it is. Its locks carry no source: one on payment or
+ * authorisation (blocked) counts as a guess, which may be probed; one on a limit (exhausted)
+ * as stated by the upstream. A member of a wrong type counts as absent; counters are kept within what their
+ * field holds; text that is no JSON object, or names a key twice, is set aside.
  */
 #ifndef KMI_KEYS_STATE_H
 #define KMI_KEYS_STATE_H
@@ -37,13 +54,18 @@
 #include "keys/verdict.h"
 
 #include <stdint.h>
+#include <sys/types.h>
 #include <time.h>
 
 #define STATE_SCHEMA 1
+#define STATE_SIZE_MAX (32u << 20)
 
 struct state_file {
 	char *path;
+	char *lock_path;
 	int lock_fd;		/* -1: the folder cannot be written, there is no lock */
+	pid_t pid;		/* whose lock_fd it is: after fork() a process needs its own */
+	bool locked;
 	int fd;			/* the file as last seen, -1 = not open */
 	struct file_stamp seen;	/* device and inode tell whether path still names fd */
 };
@@ -70,7 +92,7 @@ struct state_key {
 	char file_tag[DIGEST_SHORT_SIZE];	/* the key file's version when a block was set: another version ends it */
 	time_t probed_at;	/* when a lock that is only our guess was last tried in spite of it */
 	char *extra;		/* members kmi does not know: JSON text "\"a\": 1, \"b\": []", or NULL */
-	size_t offset;		/* where its line begins in the file; set by load and save; 0 = not there yet */
+	size_t offset;		/* where its line begins in the file; set by load and save; 0 = not laid out by us */
 };
 
 struct state_head {
@@ -82,19 +104,25 @@ struct state_head {
 
 struct state {
 	struct state_head head;
-	struct state_key *keys;
+	struct state_key *keys;		/* in the order of the file */
 	size_t count;
 	char *extra;
+	uint32_t *slots;		/* keys by label, for state_find() */
+	size_t slot_count;
 };
 
-int state_open(struct state_file *sf, const char *dir, struct fail *f);	/* makes the folder; on -1 sf may still be closed */
+/* Makes folder and lock file. On -1 there is no lock, but the file may still be read; close sf in any case. */
+int state_open(struct state_file *sf, const char *dir, struct fail *f);
 void state_close(struct state_file *sf);
+/* FAIL_BUSY when another process held it all the time; FAIL_SYSTEM at once when there is no lock (each call tries anew). */
 int state_lock(struct state_file *sf, int timeout_ms, struct fail *f);
 void state_unlock(struct state_file *sf);
 
 /*
  * Quick ways, under the lock. Each returns -1 when the file is not (or no longer) laid out as kmi
- * writes it: then take the long way. state_peek() notices a replaced file.
+ * writes it: then take the long way. state_peek() comes first after each state_lock(): it notices a
+ * replaced file. The others work on the file it found. `offset` is a state_key's, from any time: a line that
+ * does not begin with this label is not touched. A poke is -1 as well when the file does not hold `was`.
  */
 int state_peek(struct state_file *sf, struct state_head *head, struct fail *f);
 int state_poke(struct state_file *sf, const struct state_head *was, const struct state_head *now, struct fail *f);
@@ -105,14 +133,23 @@ int state_poke_key(struct state_file *sf, size_t offset, const char *label, cons
 /*
  * Long ways. state_load() gives an empty state for a missing file; sets an unreadable one aside as
  * state.json.corrupt.YYYYMMDDHHMMSS, gives an empty state and says so in *aside (the new name; caller frees; may be NULL);
- * fails with FAIL_NEWER when schema_version is newer than ours. It needs no lock when the result is only read.
+ * fails with FAIL_NEWER when schema_version is newer than ours. It needs no lock when the result is only read
+ * (and takes it for a moment when it finds something to set aside).
  */
 int state_load(struct state_file *sf, struct state *st, char **aside, struct fail *f);
 /* Writes in place when only in-place values differ from what the file holds, else whole, with head.epoch + 1. */
 int state_save(struct state_file *sf, struct state *st, bool sync, struct fail *f);
 void state_free(struct state *st);
 
+/*
+ * Both take O(1). The result is valid until the next state_add(). A label that is not UTF-8 cannot stand in
+ * JSON: its bad bytes count as U+FFFD.
+ */
 struct state_key *state_find(const struct state *st, const char *label);	/* NULL when unknown */
 struct state_key *state_add(struct state *st, const char *label);		/* finds or adds; NULL: no memory */
+
+/* Pieces that stand alone and are tested as such: the file's text to a state, and back (offsets are set). */
+int state_parse(struct state *st, struct str text, struct fail *f);
+void state_print(struct state *st, unsigned long long inode, struct buf *out);
 
 #endif

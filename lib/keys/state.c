@@ -1,0 +1,520 @@
+/* state.json as a file: its lock, the quick ways in place, the long ways whole. */
+#include "keys/state.h"
+
+#include "base/clock.h"
+#include "base/json.h"
+#include "keys/state_layout.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define LINE_START_MAX 1600	/* what the quick ways read to find a label: 255 bytes, all escaped, are 1,535 */
+#define EPOCH_MAX 999999999999999	/* what its field holds */
+
+/* A read-only folder or file is good enough to lock, and to read. */
+static int
+open_best(const char *path, int flags)
+{
+	int fd = open(path, O_RDWR | O_CLOEXEC | O_NOCTTY | O_NONBLOCK | flags, 0600);
+
+	if (fd < 0 && (errno == EACCES || errno == EROFS || errno == EPERM))
+		fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	return fd;
+}
+
+static int
+open_lock(struct state_file *sf, struct fail *f)
+{
+	if (sf->lock_fd >= 0)
+		close(sf->lock_fd);
+	sf->pid = getpid();
+	sf->lock_fd = open_best(sf->lock_path, O_CREAT);
+	if (sf->lock_fd < 0)
+		return fail_sys(f, "open %s", sf->lock_path);
+	return 0;
+}
+
+int
+state_open(struct state_file *sf, const char *dir, struct fail *f)
+{
+	*sf = (struct state_file){ .lock_fd = -1, .fd = -1 };
+	sf->path = file_join(dir, "state.json");
+	sf->lock_path = file_join(dir, "state.json.lock");
+	if (!sf->path || !sf->lock_path)
+		return fail_memory(f);
+	/* Most of the time the folder is there. */
+	if (open_lock(sf, f) == 0)
+		return 0;
+	if (file_mkdirs(dir, f) < 0)
+		return -1;
+	return open_lock(sf, f);
+}
+
+void
+state_close(struct state_file *sf)
+{
+	if (sf->fd >= 0)
+		close(sf->fd);
+	if (sf->lock_fd >= 0)
+		close(sf->lock_fd);
+	free(sf->path);
+	free(sf->lock_path);
+	*sf = (struct state_file){ .lock_fd = -1, .fd = -1 };
+}
+
+int
+state_lock(struct state_file *sf, int timeout_ms, struct fail *f)
+{
+	struct stat st;
+
+	if (!sf->lock_path)
+		return fail_set(f, FAIL_SYSTEM, "state.json is not open");
+	/* A descriptor shared with our parent would share its lock as well. */
+	if ((sf->lock_fd < 0 || sf->pid != getpid()) && open_lock(sf, f) < 0)
+		return -1;
+	for (;;) {
+		if (file_lock_fd(sf->lock_fd, timeout_ms, f) < 0)
+			return -1;
+		/* Somebody emptied the folder: others lock a new file by now. */
+		if (fstat(sf->lock_fd, &st) < 0 || st.st_nlink > 0)
+			break;
+		if (open_lock(sf, f) < 0)
+			return -1;
+	}
+	sf->locked = true;
+	return 0;
+}
+
+void
+state_unlock(struct state_file *sf)
+{
+	sf->locked = false;
+	if (sf->lock_fd >= 0)
+		file_unlock_fd(sf->lock_fd);
+}
+
+static int
+foreign(struct state_file *sf, struct fail *f)
+{
+	return fail_set(f, FAIL_INPUT, "%s is not laid out as kmi writes it", sf->path);
+}
+
+/* Makes sf->fd the file that path names now. */
+static int
+follow(struct state_file *sf, struct fail *f)
+{
+	struct stat st;
+
+	if (!sf->path)
+		return fail_set(f, FAIL_SYSTEM, "state.json is not open");
+	if (stat(sf->path, &st) < 0)
+		return fail_sys(f, "open %s", sf->path);
+	if (sf->fd >= 0 && st.st_dev == sf->seen.device && st.st_ino == sf->seen.inode) {
+		file_stamp_of(&sf->seen, &st);
+		return 0;
+	}
+	if (sf->fd >= 0)
+		close(sf->fd);
+	sf->fd = open_best(sf->path, 0);
+	if (sf->fd < 0 || fstat(sf->fd, &st) < 0)
+		return fail_sys(f, "open %s", sf->path);
+	file_stamp_of(&sf->seen, &st);
+	return S_ISREG(st.st_mode) ? 0 : foreign(sf, f);
+}
+
+/* The folder of a renamed file, so that the new name is on the disk too. */
+static void
+sync_folder(char *path)
+{
+	int dir = open(dirname(path), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (dir >= 0) {
+		fsync(dir);
+		close(dir);
+	}
+}
+
+/*
+ * Puts a text that begins with our header in the place of the file. The temporary name is always the same: only
+ * who holds the lock writes, and what a killed writer left is gone with the next one.
+ */
+static int
+replace(struct state_file *sf, struct buf *text, bool sync, struct fail *f)
+{
+	char *real = realpath(sf->path, NULL), *temp = NULL;
+	const char *target = real ? real : sf->path;
+	long long values[HEAD_FIELDS];
+	struct stat st;
+	int fd = -1, rc = -1;
+
+	if (asprintf(&temp, "%s.tmp", target) < 0) {
+		temp = NULL;
+		fail_memory(f);
+		goto out;
+	}
+	unlink(temp);
+	fd = open(temp, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd < 0 || fstat(fd, &st) < 0) {
+		fail_sys(f, "create %s", temp);
+		goto out;
+	}
+	if (layout_read(&layout_head, str_sub(buf_view(text), LAYOUT_HEAD_AT, text->n), values) < 0) {
+		foreign(sf, f);
+		goto out;
+	}
+	values[HEAD_INODE] = LAYOUT_INODE(st.st_ino);
+	layout_write(&layout_head, values, text->p + LAYOUT_HEAD_AT);
+	if (file_write_all(fd, buf_view(text)) < 0) {
+		fail_sys(f, "write %s", temp);
+		goto out;
+	}
+	if (sync && fsync(fd) < 0) {
+		fail_sys(f, "sync %s", temp);
+		goto out;
+	}
+	if (rename(temp, target) < 0) {
+		fail_sys(f, "rename %s to %s", temp, target);
+		goto out;
+	}
+	if (sync)
+		sync_folder(temp);
+	if (sf->fd >= 0)
+		close(sf->fd);
+	sf->fd = fd;
+	fd = -1;
+	st.st_size = (off_t)text->n;
+	file_stamp_of(&sf->seen, &st);
+	rc = 0;
+out:
+	if (fd >= 0) {
+		unlink(temp);
+		close(fd);
+	}
+	free(temp);
+	free(real);
+	return rc;
+}
+
+static bool
+read_at(const struct state_file *sf, size_t at, char *p, size_t n)
+{
+	return sf->fd >= 0 && pread(sf->fd, p, n, (off_t)at) == (ssize_t)n;
+}
+
+/* A row that may not be written over in place goes into a copy of the file. */
+static int
+patch_copy(struct state_file *sf, size_t at, struct str row, struct fail *f)
+{
+	struct buf text = BUF(STATE_SIZE_MAX + 1);
+	int rc = -1;
+
+	if (file_read(sf->path, STATE_SIZE_MAX, &text, NULL, f) < 0)
+		goto out;
+	if (text.n != sf->seen.size || at + row.n > text.n) {
+		foreign(sf, f);
+		goto out;
+	}
+	memcpy(text.p + at, row.p, row.n);
+	rc = replace(sf, &text, false, f);
+out:
+	buf_free(&text);
+	return rc;
+}
+
+static int
+poke(struct state_file *sf, const struct layout *l, size_t at, const long long *was, const long long *now,
+    struct fail *f)
+{
+	char row[LAYOUT_ROW_MAX];
+	size_t n = layout_length(l);
+	long long held[LAYOUT_FIELDS_MAX];
+
+	if (!sf->locked)
+		return fail_set(f, FAIL_SYSTEM, "%s is not locked", sf->path);
+	if (!read_at(sf, at, row, n) || layout_read(l, (struct str){ row, n }, held) < 0)
+		return foreign(sf, f);
+	if (memcmp(held, was, (size_t)l->count * sizeof(*held)) != 0)
+		return fail_set(f, FAIL_INPUT, "%s was changed meanwhile", sf->path);
+	if (memcmp(was, now, (size_t)l->count * sizeof(*held)) == 0)
+		return 0;
+	if (!layout_change(l, was, now, row))
+		return patch_copy(sf, at, (struct str){ row, n }, f);
+	/* Within one page a write is never left half done. */
+	if (pwrite(sf->fd, row, n, (off_t)at) != (ssize_t)n)
+		return fail_sys(f, "write %s", sf->path);
+	return 0;
+}
+
+/* The header of a file that is ours to the letter, and that nobody else put there. */
+static int
+read_head(struct state_file *sf, long long values[HEAD_FIELDS], struct fail *f)
+{
+	char text[LAYOUT_HEAD_AT + LAYOUT_ROW_MAX];
+	size_t n = LAYOUT_HEAD_AT + layout_length(&layout_head);
+
+	if (follow(sf, f) < 0)
+		return -1;
+	if (!read_at(sf, 0, text, n) || text[0] != '{' ||
+	    layout_read(&layout_head, (struct str){ text + LAYOUT_HEAD_AT, n - LAYOUT_HEAD_AT }, values) < 0 ||
+	    values[HEAD_SCHEMA] != STATE_SCHEMA || values[HEAD_INODE] != LAYOUT_INODE(sf->seen.inode) ||
+	    values[HEAD_SIZE] != (long long)sf->seen.size)
+		return foreign(sf, f);
+	return 0;
+}
+
+int
+state_peek(struct state_file *sf, struct state_head *head, struct fail *f)
+{
+	long long values[HEAD_FIELDS];
+
+	if (read_head(sf, values, f) < 0)
+		return -1;
+	layout_to_head(values, head);
+	return 0;
+}
+
+int
+state_poke(struct state_file *sf, const struct state_head *was, const struct state_head *now, struct fail *f)
+{
+	long long old[HEAD_FIELDS], new[HEAD_FIELDS];
+
+	layout_from_head(was, old);
+	layout_from_head(now, new);
+	old[HEAD_INODE] = new[HEAD_INODE] = LAYOUT_INODE(sf->seen.inode);
+	old[HEAD_SIZE] = new[HEAD_SIZE] = (long long)sf->seen.size;
+	return poke(sf, &layout_head, LAYOUT_HEAD_AT, old, new, f);
+}
+
+/* What a key's line begins with. */
+static void
+line_start(const char *label, struct buf *out)
+{
+	json_quote(out, str_from(label));
+	buf_puts(out, ": {");
+}
+
+/* Where the row of counts begins in the line at `offset`, if that is this label's; else 0. */
+static size_t
+find_row(struct state_file *sf, size_t offset, const char *label)
+{
+	struct buf start = BUF(LINE_START_MAX);
+	char line[1 + LINE_START_MAX];
+	size_t at = 0;
+
+	line_start(label, &start);
+	/* No line end stands anywhere but before a line. */
+	if (!buf_bad(&start) && offset && read_at(sf, offset - 1, line, 1 + start.n) && line[0] == '\n' &&
+	    memcmp(line + 1, start.p, start.n) == 0)
+		at = offset + start.n;
+	buf_free(&start);
+	return at;
+}
+
+int
+state_peek_key(struct state_file *sf, size_t offset, const char *label, struct state_counts *counts, struct fail *f)
+{
+	size_t at = find_row(sf, offset, label), n = layout_length(&layout_key);
+	long long values[KEY_FIELDS];
+	char row[LAYOUT_ROW_MAX];
+
+	if (!at || !read_at(sf, at, row, n) || layout_read(&layout_key, (struct str){ row, n }, values) < 0)
+		return foreign(sf, f);
+	layout_to_counts(values, counts);
+	return 0;
+}
+
+int
+state_poke_key(struct state_file *sf, size_t offset, const char *label, const struct state_counts *was,
+    const struct state_counts *now, struct fail *f)
+{
+	long long old[KEY_FIELDS], new[KEY_FIELDS];
+	size_t at = find_row(sf, offset, label);
+
+	if (!at)
+		return foreign(sf, f);
+	layout_from_counts(was, old);
+	layout_from_counts(now, new);
+	return poke(sf, &layout_key, at, old, new, f);
+}
+
+static int
+read_state(struct state_file *sf, struct state *st, struct fail *f)
+{
+	struct buf text = BUF(STATE_SIZE_MAX + 1);
+	int rc;
+
+	*st = (struct state){ 0 };
+	if (!sf->path)
+		return fail_set(f, FAIL_SYSTEM, "state.json is not open");
+	rc = file_read(sf->path, STATE_SIZE_MAX, &text, NULL, f);
+	if (rc < 0 && errno == ENOENT)
+		rc = 0;
+	else if (rc == 0)
+		rc = state_parse(st, buf_view(&text), f);
+	buf_free(&text);
+	return rc;
+}
+
+/* Under a name that is free: two bad files of one second must both be kept. */
+static int
+set_aside(struct state_file *sf, char **aside, struct fail *f)
+{
+	char *name = NULL, iso[CLOCK_ISO_SIZE];
+	time_t t = clock_wall();
+	int rc;
+
+	do {
+		free(name);
+		clock_iso(t++, iso);
+		if (asprintf(&name, "%s.corrupt.%.4s%.2s%.2s%.2s%.2s%.2s", sf->path, iso, iso + 5, iso + 8, iso + 11,
+			iso + 14, iso + 17) < 0)
+			return fail_memory(f);
+		rc = renameat2(AT_FDCWD, sf->path, AT_FDCWD, name, RENAME_NOREPLACE);
+		if (rc < 0 && errno == EINVAL && access(name, F_OK) < 0)	/* not every file system knows the flag */
+			rc = rename(sf->path, name);
+	} while (rc < 0 && (errno == EEXIST || errno == EINVAL));
+	if (rc < 0)
+		fail_sys(f, "set aside %s", sf->path);
+	else if (aside)
+		*aside = name;
+	if (rc < 0 || !aside)
+		free(name);
+	return rc;
+}
+
+int
+state_load(struct state_file *sf, struct state *st, char **aside, struct fail *f)
+{
+	bool locked = sf->locked;
+	struct fail why = { 0 };
+	int rc;
+
+	if (aside)
+		*aside = NULL;
+	rc = read_state(sf, st, &why);
+	if (rc < 0 && why.kind == FAIL_INPUT && !locked) {
+		/* A writer may have replaced it by now; only under the lock is what we see what we move. */
+		if (state_lock(sf, 2000, f) < 0)
+			return -1;
+		rc = read_state(sf, st, &why);
+	}
+	if (rc < 0 && f)
+		*f = why;
+	if (rc < 0 && why.kind == FAIL_INPUT) {
+		*st = (struct state){ 0 };
+		rc = set_aside(sf, aside, f);
+	}
+	if (sf->locked && !locked)
+		state_unlock(sf);
+	return rc;
+}
+
+static bool
+may_become(const struct layout *l, const char *held, const char *wanted)
+{
+	long long was[LAYOUT_FIELDS_MAX];
+	long long now[LAYOUT_FIELDS_MAX];
+	size_t n = layout_length(l);
+	char row[LAYOUT_ROW_MAX];
+
+	memcpy(row, held, n);
+	return memcmp(held, wanted, n) == 0 ||
+	    (layout_read(l, (struct str){ held, n }, was) == 0 &&
+		layout_read(l, (struct str){ wanted, n }, now) == 0 && layout_change(l, was, now, row));
+}
+
+/* Where row i of a printed state begins: the header's is 0, key k's is k + 1. */
+static size_t
+row_at(const struct state *st, size_t i, const struct layout **l)
+{
+	struct buf start = BUF(STATE_SIZE_MAX);
+	size_t at;
+
+	*l = i ? &layout_key : &layout_head;
+	if (!i)
+		return LAYOUT_HEAD_AT;
+	line_start(st->keys[i - 1].label, &start);
+	at = st->keys[i - 1].offset + start.n;
+	buf_free(&start);
+	return at;
+}
+
+/* Whether one text of the file becomes the other by writing rows over in place. */
+static bool
+rows_suffice(const struct state *st, struct str held, struct str wanted)
+{
+	size_t done = 0;
+
+	if (held.n != wanted.n)
+		return false;
+	for (size_t i = 0; i <= st->count; i++) {
+		const struct layout *l;
+		size_t at = row_at(st, i, &l);
+
+		if (memcmp(held.p + done, wanted.p + done, at - done) != 0 ||
+		    !may_become(l, held.p + at, wanted.p + at))
+			return false;
+		done = at + layout_length(l);
+	}
+	return memcmp(held.p + done, wanted.p + done, held.n - done) == 0;
+}
+
+static int
+write_rows(struct state_file *sf, const struct state *st, struct str held, struct str wanted, bool sync, struct fail *f)
+{
+	for (size_t i = 0; i <= st->count; i++) {
+		const struct layout *l;
+		size_t at = row_at(st, i, &l), n = layout_length(l);
+
+		if (memcmp(held.p + at, wanted.p + at, n) != 0 &&
+		    pwrite(sf->fd, wanted.p + at, n, (off_t)at) != (ssize_t)n)
+			return fail_sys(f, "write %s", sf->path);
+	}
+	if (sync && fdatasync(sf->fd) < 0)
+		return fail_sys(f, "sync %s", sf->path);
+	return 0;
+}
+
+/* A file that starts afresh takes the time, so that no epoch of a lost one comes again. */
+static uint64_t
+next_epoch(uint64_t epoch)
+{
+	return epoch && epoch < EPOCH_MAX ? epoch + 1 : (uint64_t)clock_wall_ms();
+}
+
+int
+state_save(struct state_file *sf, struct state *st, bool sync, struct fail *f)
+{
+	struct buf held = BUF(STATE_SIZE_MAX + 1), wanted = BUF(STATE_SIZE_MAX);
+	uint64_t epoch = st->head.epoch;
+	struct state_head head;
+	int rc = -1;
+
+	if (!sf->locked)
+		return fail_set(f, FAIL_SYSTEM, "%s is not locked", sf->path ? sf->path : "state.json");
+	if (state_peek(sf, &head, NULL) == 0 && head.epoch == epoch) {
+		state_print(st, sf->seen.inode, &wanted);
+		if (!buf_bad(&wanted) && file_read(sf->path, STATE_SIZE_MAX, &held, NULL, NULL) == 0 &&
+		    rows_suffice(st, buf_view(&held), buf_view(&wanted))) {
+			rc = write_rows(sf, st, buf_view(&held), buf_view(&wanted), sync, f);
+			goto out;
+		}
+	}
+	st->head.epoch = next_epoch(epoch);
+	state_print(st, 0, &wanted);
+	if (buf_bad(&wanted))
+		fail_set(f, FAIL_SYSTEM, "%s would be larger than %u bytes", sf->path, STATE_SIZE_MAX);
+	else
+		rc = replace(sf, &wanted, sync, f);
+	if (rc < 0)
+		st->head.epoch = epoch;
+out:
+	buf_free(&held);
+	buf_free(&wanted);
+	return rc;
+}
