@@ -33,10 +33,18 @@ struct choose_fit {
 	enum fitness fitness;
 	time_t until;		/* end of what bars it, TIME_NEVER, or 0 */
 	const struct lock *lock;	/* the lock that bars it (its own or its account's), or NULL */
+	bool may_probe;		/* whatever bars it is our own guess: choose_none() may propose it */
 	char reason[64];	/* "" when healthy */
 };
 
-/* The status of every key of the pool; locks of an account bar all its keys. Errors fade with age (half-life 5 minutes). */
+/*
+ * The status of every key of the pool; locks of an account bar all its keys.
+ *
+ * Errors fade: the books keep totals and the time of the last error, so each error is taken to be as old as the last
+ * one and to weigh half as much every 5 minutes. The weighted errors over all requests are the error rate; and for
+ * 10 minutes after the last one (until it weighs a quarter) any 403, 429 or 5xx is a warning by itself. Books
+ * without the time of an error (the older tool's) count from last_used.
+ */
 void choose_fitness(const struct choose_key *keys, size_t count, const struct config *c, time_t now, struct choose_fit *out);
 
 struct choose_set {
@@ -47,24 +55,31 @@ struct choose_set {
 
 /*
  * automatic: health, when there, narrows the set to healthy (and warn when the
- * configuration allows); if that leaves nobody, all that no lock bars. Manual: all that no lock bars.
+ * configuration allows); if that leaves nobody, to warn; if still nobody, all that no lock bars. Manual: all
+ * that no lock bars. Strict (REQUIRE_USAGE_BEFORE_REQUEST) leaves out keys that health has no answer for; while it has none for
+ * any key, all of them or, with FAIL_OPEN_ON_EMPTY_CACHE, none.
  */
 void choose_eligible(const struct choose_key *keys, const struct choose_fit *fit, size_t count, bool automatic,
     const struct config *c, time_t now, struct choose_set *out);
 
 /* Automatic: the member whose turn it is. `turn` is rotation_index. */
 size_t choose_turn(long long turn, size_t eligible_count);
-/* Manual: the place in `set` of the active key while it is fit, else of the next one after it in pool order. */
+/* Manual: the place in `eligible` of the active key while it is fit, else of the next one after it in pool order. */
 size_t choose_active(const uint32_t *eligible, size_t count, long long active_index);	/* eligible ascending: binary search */
 
 struct choose_none {
 	long probe;		/* index of a key whose lock is only a guess and may be tried now, or -1 */
 	int status;		/* 429, 402 or 503 */
 	time_t soonest;		/* end of the first lock, 0 = none will end by time */
-	const char *code;	/* "all_keys_locked", "payment_required", "no_keys", ... */
+	const char *code;	/* all_keys_locked, payment_required, all_keys_blocked, all_keys_disabled, no_keys, usage_unknown */
 };
 
-/* Every 5 s one request may try an account whose lock is our own guess (source guess), the soonest-ending first. */
+/*
+ * Every 5 s one request may try an account whose lock is our own guess (may_probe), the soonest-ending first, then the
+ * one that was tried longest ago; the caller writes probed_at. The answer, when there is nobody to try: 429
+ * when a lock other than for payment will end by time, 402 when payment blocks are what is left beside
+ * keys that only a person can mend, else 503. `soonest` counts payment blocks too.
+ */
 void choose_none(const struct choose_key *keys, const struct choose_fit *fit, size_t count, time_t now,
     struct choose_none *out);
 

@@ -8,7 +8,14 @@
  *	# status   type or code            message contains (any of)      verdict
  *	402        *                       *                              payment
  *	403        access_terminated_error "usage limit|billing cycle"    quota
+ *	400|403    *                       "<plan>|arrears|欠费"          payment
  *	5xx        *                       *                              server
+ *
+ * Each field may list alternatives with |. Status: a number, a class (4xx) or *. Type: compared whole with the
+ * error's type and with its code. Message: part of it, ASCII letters in either case, other bytes as they are; `<` and
+ * `>` want the edge of a word ("<plan>" is not in "explanation", "planned" or "create_plan"). Web addresses in a
+ * message do not count, nor does, at status 400, what it puts in quotes: that is the client's own text. `#`
+ * begins a comment; there are no escapes.
  */
 #ifndef KMI_KEYS_VERDICT_H
 #define KMI_KEYS_VERDICT_H
@@ -54,7 +61,7 @@ enum trouble { TROUBLE_NONE, TROUBLE_CONNECT, TROUBLE_TLS, TROUBLE_TIMEOUT, TROU
 struct answer {
 	int status;			/* 0 when there was none */
 	enum trouble trouble;
-	struct str body;		/* decoded; may be only its beginning */
+	struct str body;		/* decoded; may be only its beginning. Of a 2xx: looked at for an error event only */
 	struct str retry_after;		/* header values, empty when absent */
 	struct str retry_after_ms;
 	struct str ratelimit_reset;	/* X-RateLimit-Reset: seconds from now, a Unix time (s or ms), or a date */
@@ -62,12 +69,19 @@ struct answer {
 
 struct verdict_rules;
 
-/* `user` is the text of verdicts.conf or empty. Bad lines are named in *f (first one) and left out: returns -1, rules still usable. */
+#define VERDICT_RULES_MAX 1000
+
+/*
+ * `user` is the text of verdicts.conf or empty. A line that cannot be read is left out, and the first such is named in
+ * *f: returns -1, rules still usable. Out of memory *r is NULL, which verdict_judge() takes: it then goes by the
+ * class of the status alone.
+ */
 int verdict_rules_make(struct verdict_rules **r, struct str user, struct fail *f);
 void verdict_rules_free(struct verdict_rules *r);
 
 struct judgement {
 	enum verdict verdict;
+	int status;		/* as answered; 0 when there was no answer */
 	bool retry_other;	/* worth another account */
 	bool retry_same;	/* worth the same key again, after a pause (overload, server) */
 	bool whole_account;	/* the lock is the account's, not this key's alone */
@@ -80,7 +94,7 @@ struct judgement {
 
 /*
  * `known_reset`: when health says the quota comes back, 0 = not known. The
- * rest after a server fault is not decided here (it depends on how other keys fare): see lock_fault().
+ * rest after a server fault is not decided here (it depends on how other keys fare): see lock_rest().
  */
 void verdict_judge(const struct verdict_rules *r, const struct answer *a, const struct config *c, time_t now,
     time_t known_reset, struct judgement *out);
