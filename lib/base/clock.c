@@ -1,5 +1,6 @@
 #include "base/clock.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -165,6 +166,21 @@ clock_parse_http(struct str s, time_t *out)
 	return compose(y, mo, d, h, mi, sec, out);
 }
 
+/* The folder of zones holds folders and tables, too. */
+static bool
+is_zone_file(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	char magic[4];
+	bool is;
+
+	if (fd < 0)
+		return false;
+	is = read(fd, magic, sizeof(magic)) == sizeof(magic) && memcmp(magic, "TZif", sizeof(magic)) == 0;
+	close(fd);
+	return is;
+}
+
 int
 clock_set_zone(const char *zone)
 {
@@ -198,7 +214,7 @@ clock_set_zone(const char *zone)
 	if (z.n > 200 || zone[0] == '/' || strstr(zone, ".."))
 		return -1;
 	snprintf(path, sizeof(path), "/usr/share/zoneinfo/%s", zone);
-	if (access(path, R_OK) < 0)
+	if (!is_zone_file(path))
 		return -1;
 	setenv("TZ", zone, 1);
 	tzset();

@@ -13,6 +13,10 @@
  * `args` are NAME=VALUE pairs without KMI_ ("PROXY_LISTEN=127.0.0.1:1"), NULL at the
  * end, or NULL for none. The settings are one table in config.c: name, type,
  * default, range, help; the struct, `kmi config` and the docs follow it.
+ *
+ * Only the value that counts is looked at: a bad one that a higher source
+ * overrides does no harm. config_load() also sets the zone of clock_local().
+ * Zero means "off" or "no limit" where a range begins with it, unless said otherwise.
  */
 #ifndef KMI_BASE_CONFIG_H
 #define KMI_BASE_CONFIG_H
@@ -101,10 +105,21 @@ const char *config_name(size_t i);
 const char *config_help(size_t i);
 bool config_is_secret(size_t i);
 void config_value(const struct config *c, size_t i, struct buf *out);
+void config_default(size_t i, struct buf *out);		/* as it is here and now, "~" not expanded */
+void config_allowed(size_t i, struct buf *out);		/* "a whole number from 1 to 20" */
 const char *config_source_name(enum config_source s);
+/* Where setting i came from, in words: "default", "environment", ".env, line 3". */
+void config_origin(const struct config *c, size_t i, struct buf *out);
+/* The setting of that name, with or without KMI_, in any case; -1 when there is none. */
+int config_find(const char *name);
+/* The KMI_ name nearest to a misspelt one, or NULL. */
+const char *config_nearest(const char *name);
 
 /* Whether `host` passes the allowlist (empty list = any; `*.domain` matches below domain). */
 bool config_host_allowed(const struct config *c, struct str host);
-/* Checks an upstream base URL: https, a host that is allowed, no user, query or fragment. */
+/*
+ * Checks an upstream base URL: https, a host that is allowed, no user, query or fragment. Fails with FAIL_INPUT and a
+ * sentence without the URL ("the URL must start with https://"): there may be a password in it.
+ */
 int config_check_url(const struct config *c, const char *url, struct fail *f);
 #endif

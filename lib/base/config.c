@@ -1,0 +1,534 @@
+#include "base/config.h"
+
+#include "base/dotenv.h"
+#include "base/endpoint.h"
+#include "base/file.h"
+#include "base/nearest.h"
+#include "base/setting.h"
+#include "base/toml.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define PREFIX "KMI_"
+#define PREFIX_LENGTH (sizeof(PREFIX) - 1)
+#define TOML_FILE "kmi.config.toml"
+#define FILE_MAX (1u << 20)
+#define SHOWN_MAX 100		/* of a value, in an error */
+#define WARNINGS_MAX 32		/* a file of another program must not cost seconds or fill the screen */
+
+/* Names that belong in key files, or to this file alone: known, and no settings. */
+static const char *const not_settings[] = { "KMI_ENV_PATH", "KMI_API_KEY", "KMI_KEY_LABEL", "KMI_KEY_PRIORITY",
+	"KMI_KEY_DISABLED", "KMI_ACCOUNT_EMAIL", "KMI_EMAIL", "KMI_KEY_ACCOUNT", "KMI_KEY_MAX_CONCURRENCY",
+	"KMI_KEY_MAX_RPM" };
+
+#define OTHERS (sizeof(not_settings) / sizeof(*not_settings))
+
+/* What the highest source so far says of one setting. */
+struct pick {
+	const char *text;		/* NULL: a TOML value, or the default */
+	const struct toml *node;
+	const char *file;
+	int line;
+	enum config_source source;
+};
+
+struct load {
+	struct pick picks[SETTINGS_MAX];
+	struct toml *toml;
+	struct buf toml_text;
+	struct dotenv dotenv, named;
+	char *toml_path, *named_path;
+	char **warnings;
+	size_t warned;
+};
+
+static char
+lower(char c)
+{
+	return c >= 'A' && c <= 'Z' ? (char)(c | 0x20) : c;
+}
+
+/* The keys of TOML files are lower case, and only that. */
+static bool
+is_lower_of(struct str key, const char *name)
+{
+	for (size_t i = 0; i < key.n; i++)
+		if (key.p[i] != lower(name[i]) || !name[i])
+			return false;
+	return !name[key.n];
+}
+
+/* Without KMI_, as on a command line and, in lower case, in TOML. */
+static const char *
+short_name(const char *name)
+{
+	return name + PREFIX_LENGTH;
+}
+
+static void
+describe_source(enum config_source source, const char *file, int line, struct buf *out)
+{
+	buf_puts(out, file ? file : config_source_name(source));
+	if (line)
+		buf_printf(out, ", line %d", line);
+}
+
+static bool
+is_other(struct str name)
+{
+	for (size_t i = 0; i < OTHERS; i++)
+		if (str_is(name, not_settings[i]))
+			return true;
+	return false;
+}
+
+/* Short names both: with the prefix, all names would seem near. */
+static const char *
+nearest(const char *name, bool with_others)
+{
+	const char *known[SETTINGS_MAX + OTHERS + 1];
+	size_t n = 0;
+
+	for (size_t i = 0; i < settings_count; i++)
+		known[n++] = short_name(settings[i].name);
+	for (size_t i = 0; with_others && i < OTHERS; i++)
+		known[n++] = short_name(not_settings[i]);
+	known[n] = NULL;
+	return nearest_word(name, known);
+}
+
+/* Says that `name` (without KMI_) is unknown, in the spelling of its source. */
+static int
+warn_unknown(struct load *l, struct str name, const struct pick *from, struct fail *f)
+{
+	bool toml = from->source == CONFIG_TOML;
+	struct buf b = BUF(8192);
+	char word[65];
+	const char *near;
+
+	if (l->warned > WARNINGS_MAX)
+		return 0;
+	snprintf(word, sizeof(word), "%.*s", STR_F(name));
+	if (l->warned == WARNINGS_MAX) {
+		buf_puts(&b, "more unknown names are not listed");
+	} else {
+		buf_printf(&b, "%s%s (", toml ? "" : PREFIX, word);
+		describe_source(from->source, from->file, from->line, &b);
+		buf_puts(&b, ") is no setting");
+		near = nearest(word, !toml);
+		if (near) {
+			buf_printf(&b, "; did you mean %s", toml ? "" : PREFIX);
+			for (; *near; near++)
+				buf_putc(&b, toml ? lower(*near) : *near);
+			buf_putc(&b, '?');
+		}
+	}
+	l->warnings[l->warned] = buf_bad(&b) ? NULL : str_dup(buf_view(&b));
+	buf_free(&b);
+	return l->warnings[l->warned++] ? 0 : fail_memory(f);
+}
+
+/* A KMI_ variable of any source that has such. */
+static int
+take(struct load *l, struct str name, struct pick p, struct fail *f)
+{
+	if (!str_starts(name, PREFIX) || is_other(name))
+		return 0;
+	for (size_t i = 0; i < settings_count; i++)
+		if (str_is(name, settings[i].name)) {
+			l->picks[i] = p;
+			return 0;
+		}
+	return warn_unknown(l, str_sub(name, PREFIX_LENGTH, name.n), &p, f);
+}
+
+/* A file that is not there says nothing; one that is there and cannot be read is an error. */
+static bool
+is_absent(const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) < 0 || S_ISDIR(st.st_mode);	/* `.env` is a popular folder name, too */
+}
+
+static int
+read_dotenv(struct load *l, const char *path, enum config_source source, struct dotenv *d, struct fail *f)
+{
+	struct buf text = BUF(FILE_MAX);
+	struct fail why;
+	int rc = 0;
+
+	if (file_read(path, FILE_MAX, &text, NULL, &why) < 0) {
+		if (source == CONFIG_DOTENV && is_absent(path))
+			goto out;
+		rc = fail_set(f, FAIL_USAGE, "%s%s", source == CONFIG_ENV_PATH ? "the file of KMI_ENV_PATH: " : "", why.text);
+		goto out;
+	}
+	if (dotenv_parse(d, buf_view(&text), &why) < 0) {
+		rc = why.kind == FAIL_INPUT ? fail_set(f, FAIL_USAGE, "%s: %s", path, why.text) : fail_memory(f);
+		goto out;
+	}
+	for (size_t i = 0; i < d->count && rc == 0; i++) {
+		const struct dotenv_entry *e = &d->entries[i];
+
+		rc = take(l, str_from(e->name), (struct pick){ e->value, NULL, path, e->line, source }, f);
+	}
+out:
+	buf_wipe(&text);
+	return rc;
+}
+
+static int
+read_environment(struct load *l, struct fail *f)
+{
+	const char *no_color = getenv("NO_COLOR");
+
+	if (no_color && *no_color)
+		take(l, STR(PREFIX "NO_COLOR"), (struct pick){ .text = "1", .source = CONFIG_ENVIRONMENT }, f);
+	for (char *const *e = environ; e && *e; e++) {
+		struct str value, name;
+
+		if (strncmp(*e, PREFIX, PREFIX_LENGTH) != 0)
+			continue;
+		value = str_from(*e);
+		name = str_cut(&value, '=');
+		if (take(l, name, (struct pick){ .text = value.p, .source = CONFIG_ENVIRONMENT }, f) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+static int
+read_arguments(struct load *l, const char *const *args, struct fail *f)
+{
+	for (; args && *args; args++) {
+		struct str value = str_from(*args), name = str_cut(&value, '=');
+		size_t i = 0;
+
+		while (i < settings_count && !str_is(name, short_name(settings[i].name)))
+			i++;
+		if (i == settings_count)
+			return fail_set(f, FAIL_USAGE, "%.*s (command line) is no setting", STR_F(name));
+		l->picks[i] = (struct pick){ .text = value.p, .source = CONFIG_ARGUMENT };
+	}
+	return 0;
+}
+
+static int
+take_toml(struct load *l, const struct toml *node, struct fail *f)
+{
+	struct pick p = { .node = node, .file = l->toml_path, .line = toml_line(node), .source = CONFIG_TOML };
+	struct str key = toml_key(node);
+
+	for (size_t i = 0; i < settings_count; i++)
+		if (is_lower_of(key, short_name(settings[i].name))) {
+			l->picks[i] = p;
+			return 0;
+		}
+	return warn_unknown(l, key, &p, f);
+}
+
+static int
+read_toml(struct load *l, struct fail *f)
+{
+	struct fail why;
+	int rc;
+
+	l->toml_text = BUF(FILE_MAX);
+	l->toml_path = strdup(TOML_FILE);
+	if (!l->toml_path)
+		return fail_memory(f);
+	rc = file_read(l->toml_path, FILE_MAX, &l->toml_text, NULL, &why);
+	if (rc < 0 && is_absent(l->toml_path)) {
+		free(l->toml_path);
+		l->toml_path = file_expand("~/.kmi/" TOML_FILE);
+		if (!l->toml_path)
+			return fail_memory(f);
+		rc = file_read(l->toml_path, FILE_MAX, &l->toml_text, NULL, &why);
+		if (rc < 0 && is_absent(l->toml_path))
+			return 0;
+	}
+	if (rc < 0)
+		return fail_set(f, FAIL_USAGE, "%s", why.text);
+	if (toml_parse(&l->toml, buf_view(&l->toml_text), &why) < 0)
+		return why.kind == FAIL_INPUT ? fail_set(f, FAIL_USAGE, "%s: %s", l->toml_path, why.text) : fail_memory(f);
+	for (const struct toml *node = toml_first(l->toml); node; node = toml_next(node))
+		if (take_toml(l, node, f) < 0)
+			return -1;
+	return 0;
+}
+
+static int
+read_sources(struct load *l, const char *const *args, struct fail *f)
+{
+	const char *named = getenv(PREFIX "ENV_PATH");
+
+	if (read_toml(l, f) < 0 || read_dotenv(l, ".env", CONFIG_DOTENV, &l->dotenv, f) < 0 || read_environment(l, f) < 0)
+		return -1;
+	if (named && *named) {
+		l->named_path = file_expand(named);
+		if (!l->named_path)
+			return fail_memory(f);
+		if (read_dotenv(l, l->named_path, CONFIG_ENV_PATH, &l->named, f) < 0)
+			return -1;
+	}
+	return read_arguments(l, args, f);
+}
+
+/* ---- Deciding: each setting's value from the highest source ---- */
+
+/* The value as an error may show it: never a secret, nor a URL that has a password in it; not too long. */
+static void
+show_value(const struct setting *s, struct str value, struct buf *out)
+{
+	size_t n = value.n > SHOWN_MAX ? SHOWN_MAX : value.n;
+
+	if (s->secret || (s->kind == SETTING_URL && str_find(value, STR("@")) >= 0)) {
+		buf_puts(out, "\"***\"");
+		return;
+	}
+	while (n && n < value.n && (value.p[n] & 0xc0) == 0x80)
+		n--;	/* no half a letter */
+	buf_printf(out, "\"%.*s%s\"", (int)n, value.p, n < value.n ? "..." : "");
+}
+
+static int
+say_refused(size_t i, struct str value, const struct pick *p, const char *type_wanted, struct fail *f)
+{
+	struct buf b = BUF(8192);
+
+	buf_printf(&b, "%s is ", settings[i].name);
+	show_value(&settings[i], value, &b);
+	buf_puts(&b, " (");
+	describe_source(p->source, p->file, p->line, &b);
+	buf_puts(&b, "); allowed: ");
+	if (type_wanted)
+		buf_puts(&b, type_wanted);
+	else
+		setting_allowed(&settings[i], &b);
+	if (buf_bad(&b))
+		fail_memory(f);
+	else
+		fail_set(f, FAIL_USAGE, "%s", b.p);
+	buf_free(&b);
+	if (value.n == 0)
+		fail_hint(f, "to have the default, take the variable away");
+	return -1;
+}
+
+static int
+settle(struct config *c, const struct load *l, size_t i, struct fail *f)
+{
+	const struct pick *p = &l->picks[i];
+	struct buf text = BUF(SETTING_VALUE_MAX + 1);
+	struct fail why = { 0 };
+	size_t from = 0, to = 0;
+	int rc = -1;
+
+	if (p->node && setting_toml(&settings[i], p->node, &text) < 0) {
+		toml_span(p->node, &from, &to);
+		say_refused(i, str_sub(buf_view(&l->toml_text), from, to), p, setting_toml_type(&settings[i]), f);
+		goto out;
+	}
+	if (p->text)
+		buf_puts(&text, p->text);
+	else if (!p->node)
+		setting_default(&settings[i], &text);
+	if (buf_bad(&text)) {
+		say_refused(i, STR("(too long)"), p, NULL, f);
+		goto out;
+	}
+	rc = setting_set(c, &settings[i], buf_view(&text).p, &why);
+	if (rc == 0 && settings[i].kind == SETTING_URL)
+		rc = config_check_url(c, c->upstream_base_url, &why);
+	if (rc < 0 && why.kind == FAIL_SYSTEM)
+		fail_memory(f);
+	else if (rc < 0)
+		say_refused(i, buf_view(&text), p, NULL, f);
+	if (rc < 0 && why.kind != FAIL_SYSTEM && why.text[0])
+		fail_hint(f, "%s", why.text);
+	if (rc < 0)
+		goto out;
+	c->origins[i].source = p->source;
+	c->origins[i].line = p->line;
+	if (p->file && !(c->origins[i].file = strdup(p->file)))
+		rc = fail_memory(f);
+out:
+	buf_wipe(&text);
+	return rc;
+}
+
+static void
+load_free(struct load *l)
+{
+	toml_free(l->toml);
+	buf_wipe(&l->toml_text);
+	dotenv_free(&l->dotenv);
+	dotenv_free(&l->named);
+	free(l->toml_path);
+	free(l->named_path);
+}
+
+int
+config_load(struct config *c, const char *const *args, struct fail *f)
+{
+	struct load l = { .warned = 0 };
+	int rc = -1;
+
+	*c = (struct config){ .origins = calloc(settings_count, sizeof(*c->origins)),
+		.warnings = calloc(WARNINGS_MAX + 2, sizeof(*c->warnings)) };
+	l.warnings = c->warnings;
+	if (!c->origins || !c->warnings) {
+		fail_memory(f);
+		goto out;
+	}
+	if (read_sources(&l, args, f) < 0)
+		goto out;
+	for (size_t i = 0; i < settings_count; i++)
+		if (settle(c, &l, i, f) < 0)
+			goto out;
+	rc = 0;
+out:
+	load_free(&l);
+	if (rc < 0)
+		config_free(c);
+	return rc;
+}
+
+void
+config_free(struct config *c)
+{
+	for (size_t i = 0; i < settings_count; i++) {
+		setting_free(c, &settings[i]);
+		if (c->origins)
+			free(c->origins[i].file);
+	}
+	free(c->origins);
+	for (char **w = c->warnings; w && *w; w++)
+		free(*w);
+	free(c->warnings);
+	free(c->listen.host);
+	free(c->listen.path);
+	*c = (struct config){ 0 };
+}
+
+/* ---- For those who list and ask ---- */
+
+size_t
+config_count(void)
+{
+	return settings_count;
+}
+
+const char *
+config_name(size_t i)
+{
+	return settings[i].name;
+}
+
+const char *
+config_help(size_t i)
+{
+	return settings[i].help;
+}
+
+bool
+config_is_secret(size_t i)
+{
+	return settings[i].secret;
+}
+
+void
+config_value(const struct config *c, size_t i, struct buf *out)
+{
+	setting_value(c, &settings[i], out);
+}
+
+void
+config_default(size_t i, struct buf *out)
+{
+	setting_default(&settings[i], out);
+}
+
+void
+config_allowed(size_t i, struct buf *out)
+{
+	setting_allowed(&settings[i], out);
+}
+
+const char *
+config_source_name(enum config_source s)
+{
+	switch (s) {
+	case CONFIG_DEFAULT:
+		return "default";
+	case CONFIG_TOML:
+		return TOML_FILE;
+	case CONFIG_DOTENV:
+		return ".env";
+	case CONFIG_ENVIRONMENT:
+		return "environment";
+	case CONFIG_ENV_PATH:
+		return PREFIX "ENV_PATH";
+	case CONFIG_ARGUMENT:
+		break;
+	}
+	return "command line";
+}
+
+void
+config_origin(const struct config *c, size_t i, struct buf *out)
+{
+	describe_source(c->origins[i].source, c->origins[i].file, c->origins[i].line, out);
+}
+
+int
+config_find(const char *name)
+{
+	struct str wanted = str_from(name);
+
+	if (str_caseeq(str_sub(wanted, 0, PREFIX_LENGTH), STR(PREFIX)))
+		wanted = str_sub(wanted, PREFIX_LENGTH, wanted.n);
+	for (size_t i = 0; i < settings_count; i++)
+		if (str_caseis(wanted, short_name(settings[i].name)))
+			return (int)i;
+	return -1;
+}
+
+const char *
+config_nearest(const char *name)
+{
+	const char *near;
+
+	if (str_caseeq(str_sub(str_from(name), 0, PREFIX_LENGTH), STR(PREFIX)))
+		name += PREFIX_LENGTH;
+	near = nearest(name, false);
+	return near ? near - PREFIX_LENGTH : NULL;
+}
+
+bool
+config_host_allowed(const struct config *c, struct str host)
+{
+	if (!c->upstream_allowlist || !*c->upstream_allowlist)
+		return true;
+	for (char *const *pattern = c->upstream_allowlist; *pattern; pattern++)
+		if (endpoint_matches(str_from(*pattern), host))
+			return true;
+	return false;
+}
+
+int
+config_check_url(const struct config *c, const char *url, struct fail *f)
+{
+	struct str host;
+	const char *fault = endpoint_url_fault(endpoint_trim(str_from(url)), &host);
+
+	if (fault)
+		return fail_set(f, FAIL_INPUT, "the URL %s", fault);
+	if (!config_host_allowed(c, host))
+		return fail_set(f, FAIL_INPUT, "the host %.*s is not in KMI_UPSTREAM_ALLOWLIST", STR_F(host));
+	return 0;
+}
