@@ -11,7 +11,7 @@
 #define BODY_GUESS ((uint64_t)1 << 20)	/* what a mere Content-Length may reserve */
 #define EXCESS_MAX 16384		/* chunk sizes, extensions and trailers beyond what honest chunks need */
 
-#define HINT "Send HTTP/1.1 as RFC 9112 has it; if a program between the client and kmi rewrites requests, look there."
+#define HINT "Send HTTP/1.1 as RFC 9112 has it; if a program between client and kmi rewrites requests, look there."
 
 enum stage { STAGE_HEAD, STAGE_BODY, STAGE_DONE, STAGE_REFUSED };
 
@@ -139,8 +139,10 @@ first_byte(struct request *r, unsigned char c)
 		return 0;
 	r->started = true;
 	if (c == 0x16)
-		return refuse(r, (struct refusal){ 400, "tls_on_plain_port", "this port speaks plain HTTP, and the client began a TLS handshake",
-		    "Use http:// in the client's base URL, or serve TLS with KMI_PROXY_TLS_CERT and KMI_PROXY_TLS_KEY.", NULL });
+		return refuse(r, (struct refusal){ 400, "tls_on_plain_port",
+		    "this port speaks plain HTTP, and the client began a TLS handshake",
+		    "Use http:// in the client's base URL, or serve TLS: KMI_PROXY_TLS_CERT and KMI_PROXY_TLS_KEY.",
+		    NULL });
 	return is_token(c) ? 0 : bad(r, "this is not HTTP");
 }
 

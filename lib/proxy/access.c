@@ -1,0 +1,306 @@
+#include "proxy/access.h"
+
+#include "base/digest.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+union address {
+	struct sockaddr any;
+	struct sockaddr_in v4;
+	struct sockaddr_in6 v6;
+	struct sockaddr_un un;
+};
+
+/* Facts. */
+
+static bool
+is_loopback4(uint32_t network_order)
+{
+	return ntohl(network_order) >> 24 == 127;
+}
+
+static bool
+is_loopback6(const struct in6_addr *a)
+{
+	uint32_t v4;
+
+	if (!IN6_IS_ADDR_V4MAPPED(a))
+		return IN6_IS_ADDR_LOOPBACK(a);
+	memcpy(&v4, a->s6_addr + 12, sizeof(v4));
+	return is_loopback4(v4);
+}
+
+static bool
+is_loopback(const union address *a)
+{
+	if (a->any.sa_family == AF_INET)
+		return is_loopback4(a->v4.sin_addr.s_addr);
+	return a->any.sa_family == AF_INET6 && is_loopback6(&a->v6.sin6_addr);
+}
+
+static void
+write_address(const union address *a, char *out, size_t size)
+{
+	char text[INET6_ADDRSTRLEN] = "?";
+
+	if (a->any.sa_family == AF_INET) {
+		inet_ntop(AF_INET, &a->v4.sin_addr, text, sizeof(text));
+		snprintf(out, size, "%s:%d", text, ntohs(a->v4.sin_port));
+	} else if (a->any.sa_family == AF_INET6) {
+		inet_ntop(AF_INET6, &a->v6.sin6_addr, text, sizeof(text));
+		snprintf(out, size, "[%s]:%d", text, ntohs(a->v6.sin6_port));
+	} else {
+		snprintf(out, size, "%s", a->any.sa_family == AF_UNIX ? "unix" : "?");
+	}
+}
+
+void
+access_peer_of(int fd, struct access_peer *peer)
+{
+	union address local = { 0 }, remote = { 0 };
+	socklen_t n = sizeof(local);
+	struct ucred who;
+
+	*peer = (struct access_peer){ .local = "?", .peer = "?", .uid = (uid_t)-1 };
+	if (getsockname(fd, &local.any, &n) < 0) {
+		peer->unix_socket = errno == ENOTSOCK;
+		return;
+	}
+	peer->unix_socket = local.any.sa_family == AF_UNIX;
+	peer->local_loopback = is_loopback(&local);
+	write_address(&local, peer->local, sizeof(peer->local));
+	n = sizeof(remote);
+	if (getpeername(fd, &remote.any, &n) == 0)
+		write_address(&remote, peer->peer, sizeof(peer->peer));
+	n = sizeof(who);
+	if (peer->unix_socket && getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &n) == 0)
+		peer->uid = who.uid;
+}
+
+/* First question: where from? */
+
+enum { LACKS_REMOTE = 1, LACKS_TOKEN = 2, LACKS_TLS = 4 };
+
+#define FROM_AFAR "this connection does not come in on loopback, and the proxy is not set up for that: "
+#define REMOTE "KMI_PROXY_ALLOW_REMOTE is off"
+#define TOKEN "KMI_PROXY_TOKEN is empty"
+#define TLS "the connection is not encrypted"
+#define DO_REMOTE "Set KMI_PROXY_ALLOW_REMOTE=1"
+#define DO_TOKEN "set KMI_PROXY_TOKEN to a long random word"
+#define DO_TLS "serve TLS with KMI_PROXY_TLS_CERT and KMI_PROXY_TLS_KEY (or KMI_PROXY_TLS_TERMINATED=1 behind a " \
+	       "TLS front, or KMI_PROXY_REQUIRE_TLS=0 on a network you trust)"
+#define OR_LOOPBACK ". Or listen on 127.0.0.1 only: KMI_PROXY_LISTEN=127.0.0.1:54123."
+
+static const struct {
+	const char *message, *hint;
+} from_afar[8] = {
+	[1] = { FROM_AFAR REMOTE, DO_REMOTE OR_LOOPBACK },
+	[2] = { FROM_AFAR TOKEN, "Please " DO_TOKEN OR_LOOPBACK },
+	[3] = { FROM_AFAR REMOTE ", " TOKEN, DO_REMOTE ", " DO_TOKEN OR_LOOPBACK },
+	[4] = { FROM_AFAR TLS, "Please " DO_TLS OR_LOOPBACK },
+	[5] = { FROM_AFAR REMOTE ", " TLS, DO_REMOTE ", " DO_TLS OR_LOOPBACK },
+	[6] = { FROM_AFAR TOKEN ", " TLS, "Please " DO_TOKEN ", " DO_TLS OR_LOOPBACK },
+	[7] = { FROM_AFAR REMOTE ", " TOKEN ", " TLS, DO_REMOTE ", " DO_TOKEN ", " DO_TLS OR_LOOPBACK },
+};
+
+static bool
+has_token(const struct config *c)
+{
+	return c->proxy_token && *c->proxy_token;
+}
+
+static bool
+may_come_from_there(const struct access_peer *peer, const struct config *c, struct refusal *no)
+{
+	int lacks = 0;
+
+	if (peer->unix_socket || peer->local_loopback)
+		return true;
+	if (!c->proxy_allow_remote)
+		lacks |= LACKS_REMOTE;
+	if (!has_token(c))
+		lacks |= LACKS_TOKEN;
+	if (!peer->tls && !c->proxy_tls_terminated && c->proxy_require_tls)
+		lacks |= LACKS_TLS;
+	if (lacks)
+		*no = (struct refusal){ 403, ACCESS_REMOTE, from_afar[lacks].message, from_afar[lacks].hint, NULL };
+	return !lacks;
+}
+
+/* Second question: is a web page behind it? */
+
+static bool
+is_loopback_name(struct str name)
+{
+	char text[INET6_ADDRSTRLEN];
+	struct in6_addr v6;
+	struct in_addr v4;
+
+	if (str_caseis(name, "localhost"))
+		return true;
+	if (name.n > 10 && str_caseis(str_sub(name, name.n - 10, name.n), ".localhost"))
+		return true;
+	if (name.n >= sizeof(text))
+		return false;
+	memcpy(text, name.p, name.n);
+	text[name.n] = '\0';
+	if (inet_pton(AF_INET, text, &v4) == 1)
+		return is_loopback4(v4.s_addr);
+	return inet_pton(AF_INET6, text, &v6) == 1 && is_loopback6(&v6);
+}
+
+/* A page may have its own name point at 127.0.0.1; the Host header then still tells the page's name. */
+static bool
+host_is_ours(const struct request *r, const struct config *c)
+{
+	struct str name, known;
+
+	if (r->host.n == 0)	/* HTTP/1.0 without Host: no browser */
+		return true;
+	if (request_split_host(r->host, &name, NULL) < 0)
+		return false;
+	if (str_ends(name, "."))
+		name.n--;
+	if (is_loopback_name(name) || (c->listen.host && str_caseis(name, c->listen.host)))
+		return true;
+	for (char **entry = c->proxy_hosts; entry && *entry; entry++) {
+		if (request_split_host(str_from(*entry), &known, NULL) < 0)
+			known = str_from(*entry);	/* an IPv6 address without brackets */
+		if (str_caseeq(name, known))
+			return true;
+	}
+	return false;
+}
+
+static bool
+origin_is_allowed(struct str origin, const struct config *c)
+{
+	for (char **entry = c->proxy_allow_origins; entry && *entry; entry++) {
+		struct str allowed = str_from(*entry);
+
+		if (str_ends(allowed, "/"))	/* people copy it from the address bar */
+			allowed.n--;
+		if (origin.n && str_caseeq(origin, allowed))
+			return true;
+	}
+	return false;
+}
+
+struct str
+access_cors_origin(const struct request *r, const struct config *c)
+{
+	const struct header *origin = request_header(r, "Origin");
+
+	if (origin && request_header_times(r, "Origin") == 1 && origin_is_allowed(origin->value, c))
+		return origin->value;
+	return (struct str){ "", 0 };
+}
+
+static bool
+is_no_web_page(const struct access_peer *peer, const struct request *r, const struct config *c, struct refusal *no)
+{
+	const struct header *site = request_header(r, "Sec-Fetch-Site");
+	bool allowed = access_cors_origin(r, c).n > 0;
+
+	if (peer->local_loopback && !host_is_ours(r, c)) {
+		*no = (struct refusal){ 403, "host_not_allowed", "the Host of this request is not a name of this proxy",
+			"Use 127.0.0.1 or localhost in the client's base URL, or name the host in KMI_PROXY_HOSTS.", NULL };
+		return false;
+	}
+	if (allowed || (!request_header(r, "Origin") && (!site || str_caseis(site->value, "none") ||
+	    str_caseis(site->value, "same-origin"))))
+		return true;
+	*no = (struct refusal){ 403, "origin_not_allowed", "a browser marked this request as that of another site's web page",
+		"If that page may use your keys, name its origin (https://host:port) in KMI_PROXY_ALLOW_ORIGINS.",
+		NULL };
+	return false;
+}
+
+static bool
+is_preflight(const struct request *r, const struct config *c)
+{
+	return str_is(r->method, "OPTIONS") && request_header(r, "Access-Control-Request-Method") &&
+	    access_cors_origin(r, c).n > 0;
+}
+
+/* Third question: is the token there? A client sends it where its protocol has the key. */
+
+static bool
+is_our_token(const struct header *h, struct str token)
+{
+	struct str value = h->value;
+
+	if (str_caseis(h->name, "Authorization")) {
+		if (!str_caseis(str_cut(&value, ' '), "Bearer"))
+			return false;
+		value = str_trim(value);
+	} else if (!str_caseis(h->name, "X-KMI-Proxy-Token") && !str_caseis(h->name, "x-api-key")) {
+		return false;
+	}
+	return digest_same(value, token);
+}
+
+static bool
+has_our_token(const struct request *r, const struct config *c, struct refusal *no)
+{
+	struct str token = str_from(c->proxy_token);
+
+	if (!has_token(c))
+		return true;
+	for (size_t i = 0; i < r->header_count; i++)
+		if (is_our_token(&r->headers[i], token))
+			return true;
+	*no = (struct refusal){ 401, "invalid_proxy_token", "this proxy wants its token: the request has none, or another",
+		"Send the value of KMI_PROXY_TOKEN as `Authorization: Bearer ...`, or as X-KMI-Proxy-Token.",
+		"WWW-Authenticate: Bearer realm=\"kmi\"" };
+	return false;
+}
+
+enum access_verdict
+access_judge(const struct access_peer *peer, const struct request *r, const struct config *c, struct refusal *no)
+{
+	if (!may_come_from_there(peer, c, no) || !is_no_web_page(peer, r, c, no))
+		return ACCESS_REFUSED;
+	if (is_preflight(r, c))
+		return ACCESS_PREFLIGHT;
+	return has_our_token(r, c, no) ? ACCESS_GRANTED : ACCESS_REFUSED;
+}
+
+/* What a page may be told. */
+
+static void
+grant_asked(const struct request *r, const char *asked, const char *granted, struct buf *out)
+{
+	const struct header *h = request_header(r, asked);
+
+	if (h && h->value.n)
+		buf_printf(out, "%s: %.*s\r\n", granted, STR_F(h->value));
+}
+
+void
+access_cors_headers(const struct request *r, struct str origin, bool preflight, struct buf *out)
+{
+	if (!origin.n)
+		return;
+	buf_printf(out, "Access-Control-Allow-Origin: %.*s\r\nVary: Origin\r\n", STR_F(origin));
+	if (!preflight) {
+		buf_puts(out, "Access-Control-Expose-Headers: *\r\n");
+		return;
+	}
+	grant_asked(r, "Access-Control-Request-Method", "Access-Control-Allow-Methods", out);
+	grant_asked(r, "Access-Control-Request-Headers", "Access-Control-Allow-Headers", out);
+	grant_asked(r, "Access-Control-Request-Private-Network", "Access-Control-Allow-Private-Network", out);
+	buf_puts(out, "Access-Control-Max-Age: 600\r\n");
+}
+
+bool
+access_is_credential(struct str name)
+{
+	return str_caseis(name, "Authorization") || str_caseis(name, "x-api-key") || str_caseis(name, "X-KMI-Proxy-Token");
+}
