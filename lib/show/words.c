@@ -1,0 +1,65 @@
+#include "show/words.h"
+
+#include "keys/verdict.h"
+
+#define MINUTE 60
+#define HOUR 3600
+#define DAY 86400
+
+const char *
+words_text(const char *english)
+{
+	return english;
+}
+
+const char *
+words_plural(long long n, const char *one, const char *many)
+{
+	return words_text(n == 1 ? one : many);
+}
+
+void
+words_span(struct buf *out, long long seconds)
+{
+	if (seconds < MINUTE) {
+		buf_printf(out, _("%lld s"), seconds > 0 ? seconds : 0);
+	} else if (seconds < HOUR) {
+		buf_printf(out, _("%lld min"), seconds / MINUTE);
+	} else if (seconds < DAY) {
+		buf_printf(out, _("%lld h"), seconds / HOUR);
+		if (seconds < 10 * HOUR && seconds % HOUR >= MINUTE) {
+			buf_putc(out, ' ');
+			buf_printf(out, _("%lld min"), seconds % HOUR / MINUTE);
+		}
+	} else {
+		buf_printf(out, _("%lld d"), seconds / DAY);
+		if (seconds < 10 * DAY && seconds % DAY >= HOUR) {
+			buf_putc(out, ' ');
+			buf_printf(out, _("%lld h"), seconds % DAY / HOUR);
+		}
+	}
+}
+
+void
+words_when(struct buf *out, time_t when, time_t now)
+{
+	struct buf span = BUF(64);
+
+	words_span(&span, when > now ? when - now : now - when);
+	if (when == 0)
+		buf_puts(out, _("never"));
+	else if (when >= TIME_NEVER)
+		buf_puts(out, _("until unlocked"));
+	else if (when == now)
+		buf_puts(out, _("now"));
+	else
+		buf_printf(out, when > now ? _("in %s") : _("%s ago"), buf_bad(&span) ? "?" : span.p);
+	buf_free(&span);
+}
+
+void
+words_reason(struct buf *out, const char *reason)
+{
+	for (const char *p = words_text(reason); *p; p++)
+		buf_putc(out, *p == '_' ? ' ' : *p);
+}
