@@ -87,25 +87,24 @@ bad(struct reader *r, int line, const char *what)
 }
 
 /*
- * The inside of a quoted value. A quote after a backslash does not close it,
- * whatever stands before the backslash, unless no other quote does.
+ * The inside of a quoted value. A backslash guards the character after it.
+ * Until 1.2.3 python-dotenv let a guarded quote close when no other one did, so
+ * that `'C:\dir\'` could be written: such files are still read.
  */
 static int
 read_quoted(struct reader *r, char quote, struct str *inside)
 {
-	size_t start = r->at + 1, close = 0;
+	size_t close = r->at + 1, guarded = 0;
 	int line = r->line;
 
-	for (size_t i = start; i < r->text.n; i++) {
-		if (r->text.p[i] != quote)
-			continue;
-		close = i;
-		if (i == start || r->text.p[i - 1] != '\\')
-			break;
-	}
+	for (; close < r->text.n && r->text.p[close] != quote; close++)
+		if (r->text.p[close] == '\\' && close + 1 < r->text.n && r->text.p[++close] == quote)
+			guarded = close;
+	if (close == r->text.n)
+		close = guarded;
 	if (!close)
 		return bad(r, line, "the quote is not closed");
-	advance(r, start);
+	advance(r, r->at + 1);
 	*inside = advance(r, close);
 	advance(r, close + 1);
 	return 0;

@@ -598,7 +598,7 @@ read_line(struct parser *p)
 	skip_comment(p);
 	if (take_newline(p) || peek(p) < 0)
 		return 0;
-	return bad(p, is_control(peek(p)) ? "a control character" : "something stands after the end of the line's value");
+	return bad(p, is_control(peek(p)) ? "a control character" : "unexpected text at the end of the line");
 }
 
 static void

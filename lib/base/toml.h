@@ -42,7 +42,8 @@ int toml_parse(struct toml **root, struct str text, struct fail *f);
 void toml_free(struct toml *root);	/* overwrites strings first: they may be secrets */
 
 enum toml_type toml_type(const struct toml *t);		/* TOML_NONE for NULL */
-const struct toml *toml_get(const struct toml *table, struct str key);	/* looks at one member after the other */
+/* Looks at one member after the other: to go through a big table, use toml_first() and toml_next(). */
+const struct toml *toml_get(const struct toml *table, struct str key);
 size_t toml_size(const struct toml *t);
 /* Members of a table or array, in the order they were written. */
 const struct toml *toml_first(const struct toml *t);

@@ -93,10 +93,14 @@ quoted(void)
 	READS("a=\"b\\nc\\td\\\"e\\\\f\\'g\\qh\"", "a=<b\nc\td\"e\\f'g\\qh>");
 	READS("a=\"\\a\\b\\f\\r\\v\"", "a=<\a\b\f\r\v>");
 	READS("a='b\\nc\\'d\\\\e\\\"'", "a=<b\\nc'd\\e\\\">");
-	/* A backslash guards the quote even when it is itself guarded, unless nothing else closes. */
-	READS("a='b\\'", "a=<b\\>");
 	READS("a='b\\\\'", "a=<b\\>");
-	READS("a='b\\\\'\nc='d'", "line 2: something stands after the closing quote");
+	READS("a='b\\\\'\nc='d'", "a=<b\\>|c=<d>");
+	READS("a=\"b\\\\\" # \"", "a=<b\\>");
+	READS("a='b\\\\\\'c'", "a=<b\\'c>");
+	/* A guarded quote closes when nothing else does. */
+	READS("a='C:\\d\\'\nb=1", "a=<C:\\d\\>|b=<1>");
+	READS("a='b\\'\nc='d'", "line 2: something stands after the closing quote");
+	READS("a='b\\", "line 1: the quote is not closed");
 	READS("a='#b' #c\nd=\"e #f\"", "a=<#b>|d=<e #f>");
 }
 
