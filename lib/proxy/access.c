@@ -93,8 +93,8 @@ enum { LACKS_REMOTE = 1, LACKS_TOKEN = 2, LACKS_TLS = 4 };
 #define TLS "the connection is not encrypted"
 #define DO_REMOTE "Set KMI_PROXY_ALLOW_REMOTE=1"
 #define DO_TOKEN "set KMI_PROXY_TOKEN to a long random word"
-#define DO_TLS "serve TLS with KMI_PROXY_TLS_CERT and KMI_PROXY_TLS_KEY (or KMI_PROXY_TLS_TERMINATED=1 behind a " \
-	       "TLS front, or KMI_PROXY_REQUIRE_TLS=0 on a network you trust)"
+#define DO_TLS "serve TLS with KMI_PROXY_TLS_CERT and KMI_PROXY_TLS_KEY (or KMI_PROXY_TLS_TERMINATED=1 " \
+	       "behind a TLS front, or KMI_PROXY_REQUIRE_TLS=0 on a network you trust)"
 #define OR_LOOPBACK ". Or listen on 127.0.0.1 only: KMI_PROXY_LISTEN=127.0.0.1:54123."
 
 static const struct {
@@ -129,7 +129,8 @@ may_come_from_there(const struct access_peer *peer, const struct config *c, stru
 	if (!peer->tls && !c->proxy_tls_terminated && c->proxy_require_tls)
 		lacks |= LACKS_TLS;
 	if (lacks)
-		*no = (struct refusal){ 403, ACCESS_REMOTE, from_afar[lacks].message, from_afar[lacks].hint, NULL };
+		*no = (struct refusal){ .status = 403, .code = ACCESS_REMOTE,
+			.message = from_afar[lacks].message, .hint = from_afar[lacks].hint };
 	return !lacks;
 }
 
@@ -203,23 +204,31 @@ access_cors_origin(const struct request *r, const struct config *c)
 }
 
 static bool
-is_no_web_page(const struct access_peer *peer, const struct request *r, const struct config *c, struct refusal *no)
+is_from_a_page(const struct request *r)
 {
 	const struct header *site = request_header(r, "Sec-Fetch-Site");
-	bool allowed = access_cors_origin(r, c).n > 0;
 
+	return request_header(r, "Origin") ||
+	    (site && !str_caseis(site->value, "none") && !str_caseis(site->value, "same-origin"));
+}
+
+static bool
+is_no_strange_page(const struct access_peer *peer, const struct request *r, const struct config *c,
+    struct refusal *no)
+{
 	if (peer->local_loopback && !host_is_ours(r, c)) {
-		*no = (struct refusal){ 403, "host_not_allowed", "the Host of this request is not a name of this proxy",
-			"Use 127.0.0.1 or localhost in the client's base URL, or name the host in KMI_PROXY_HOSTS.", NULL };
+		*no = (struct refusal){ 403, "host_not_allowed",
+			"the Host of this request is not a name of this proxy",
+			"Use 127.0.0.1 or localhost in the client's base URL, or name it in KMI_PROXY_HOSTS.", NULL };
 		return false;
 	}
-	if (allowed || (!request_header(r, "Origin") && (!site || str_caseis(site->value, "none") ||
-	    str_caseis(site->value, "same-origin"))))
-		return true;
-	*no = (struct refusal){ 403, "origin_not_allowed", "a browser marked this request as that of another site's web page",
-		"If that page may use your keys, name its origin (https://host:port) in KMI_PROXY_ALLOW_ORIGINS.",
-		NULL };
-	return false;
+	if (is_from_a_page(r) && !access_cors_origin(r, c).n) {
+		*no = (struct refusal){ 403, "origin_not_allowed",
+			"a browser marked this request as that of another site's web page",
+			"If that page may use your keys, name its origin in KMI_PROXY_ALLOW_ORIGINS.", NULL };
+		return false;
+	}
+	return true;
 }
 
 static bool
@@ -256,16 +265,18 @@ has_our_token(const struct request *r, const struct config *c, struct refusal *n
 	for (size_t i = 0; i < r->header_count; i++)
 		if (is_our_token(&r->headers[i], token))
 			return true;
-	*no = (struct refusal){ 401, "invalid_proxy_token", "this proxy wants its token: the request has none, or another",
+	*no = (struct refusal){ 401, "invalid_proxy_token",
+		"this proxy wants its token: the request has none, or another",
 		"Send the value of KMI_PROXY_TOKEN as `Authorization: Bearer ...`, or as X-KMI-Proxy-Token.",
 		"WWW-Authenticate: Bearer realm=\"kmi\"" };
 	return false;
 }
 
 enum access_verdict
-access_judge(const struct access_peer *peer, const struct request *r, const struct config *c, struct refusal *no)
+access_judge(const struct access_peer *peer, const struct request *r, const struct config *c,
+    struct refusal *no)
 {
-	if (!may_come_from_there(peer, c, no) || !is_no_web_page(peer, r, c, no))
+	if (!may_come_from_there(peer, c, no) || !is_no_strange_page(peer, r, c, no))
 		return ACCESS_REFUSED;
 	if (is_preflight(r, c))
 		return ACCESS_PREFLIGHT;
@@ -302,5 +313,6 @@ access_cors_headers(const struct request *r, struct str origin, bool preflight, 
 bool
 access_is_credential(struct str name)
 {
-	return str_caseis(name, "Authorization") || str_caseis(name, "x-api-key") || str_caseis(name, "X-KMI-Proxy-Token");
+	return str_caseis(name, "Authorization") || str_caseis(name, "x-api-key") ||
+	    str_caseis(name, "X-KMI-Proxy-Token");
 }

@@ -9,16 +9,15 @@
 #define EMPTY_LINES_MAX 2
 #define HEAD_GUESS 2000			/* most heads fit, so the buffer is made once */
 #define BODY_GUESS ((uint64_t)1 << 20)	/* what a mere Content-Length may reserve */
-#define EXCESS_MAX 16384		/* chunk sizes, extensions and trailers beyond what honest chunks need */
-
-#define HINT "Send HTTP/1.1 as RFC 9112 has it; if a program between client and kmi rewrites requests, look there."
+#define CONNECTION_MAX 2048		/* it is searched once for every header */
+#define EXCESS_MAX 16384		/* chunk framing beyond what honest chunks need */
 
 enum stage { STAGE_HEAD, STAGE_BODY, STAGE_DONE, STAGE_REFUSED };
 
 /*
- * The head is gathered whole, line by line and each line checked as it ends, and only then given to llhttp: so its
- * spans point into one buffer that no longer moves. In the body llhttp gets either data or one line of chunk
- * framing at a time, never both, so a message ends exactly where a piece ends.
+ * The head is gathered whole, each line checked as it ends, and only then given to llhttp: so its spans point
+ * into one buffer that no longer moves. In the body llhttp gets either data or one line of chunk framing at a
+ * time, never both, so a message ends exactly where a piece ends.
  */
 struct request_parser {
 	llhttp_t http;
@@ -51,41 +50,46 @@ request_free(struct request *r)
 	request_init(r, r->body.max);
 }
 
-/* All of these return -1, so that a check can end in `return bad(...)`. */
+static const struct refusal too_large = { 413, "request_too_large",
+	"the request body is over the limit of this proxy", "Send less, or raise KMI_PROXY_MAX_BODY_MB.", NULL };
+static const struct refusal no_memory = { 503, "out_of_memory", "kmi has no memory left for this request",
+	"Try again later, or lower KMI_PROXY_MAX_CONNECTIONS.", NULL };
+static const struct refusal head_too_large = { 431, "header_too_large", "the request head is over 64 KiB",
+	"Send shorter or fewer headers, or a shorter URL.", NULL };
+static const struct refusal too_many_headers = { 431, "header_too_large",
+	"the request has more than 512 headers", "Send fewer headers.", NULL };
+static const struct refusal connection_too_large = { 431, "header_too_large",
+	"the Connection header is over 2 KiB", "Name fewer headers in Connection.", NULL };
+static const struct refusal other_version = { 505, "http_version_not_supported",
+	"this proxy speaks HTTP/1.1 and HTTP/1.0 only", "Let the client use HTTP/1.1 (curl: --http1.1).", NULL };
+static const struct refusal other_method = { 405, "method_not_allowed", "CONNECT and TRACE are not served",
+	"This is no forward proxy: its address belongs in the client's base URL, not in HTTP(S)_PROXY.",
+	"Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS" };
+static const struct refusal tls_on_plain_port = { 400, "tls_on_plain_port",
+	"this port speaks plain HTTP, and the client began a TLS handshake",
+	"Use http:// in the client's base URL, or serve TLS: KMI_PROXY_TLS_CERT and KMI_PROXY_TLS_KEY.", NULL };
+
+/* Both return -1, so that a check can end in `return bad(...)`. */
 static int
-refuse(struct request *r, struct refusal why)
+refuse(struct request *r, const struct refusal *why)
 {
-	r->parser->refusal = why;
+	r->parser->refusal = *why;
 	return -1;
 }
 
 static int
 bad(struct request *r, const char *message)
 {
-	return refuse(r, (struct refusal){ 400, "bad_request", message, HINT, NULL });
-}
-
-static int
-too_large(struct request *r)
-{
-	return refuse(r, (struct refusal){ 413, "request_too_large", "the request body is over the limit of this proxy",
-	    "Send less, or raise KMI_PROXY_MAX_BODY_MB.", NULL });
-}
-
-static int
-no_memory(struct request *r)
-{
-	return refuse(r, (struct refusal){ 503, "out_of_memory", "kmi has no memory left for this request",
-	    "Try again later, or lower KMI_PROXY_MAX_CONNECTIONS.", NULL });
+	return refuse(r, &(struct refusal){ 400, "bad_request", message,
+	    "Send HTTP/1.1 as RFC 9112 has it; a program between client and kmi may have changed the request.",
+	    NULL });
 }
 
 static bool
 is_token(unsigned char c)
 {
-	static const bool punctuation[128] = { ['!'] = 1, ['#'] = 1, ['$'] = 1, ['%'] = 1, ['&'] = 1, ['\''] = 1,
-		['*'] = 1, ['+'] = 1, ['-'] = 1, ['.'] = 1, ['^'] = 1, ['_'] = 1, ['`'] = 1, ['|'] = 1, ['~'] = 1 };
-
-	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || (c < 128 && punctuation[c]);
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+	    (c && strchr("!#$%&'*+-.^_`|~", c));
 }
 
 static bool
@@ -107,8 +111,8 @@ check_bytes(struct request *r, struct str piece)
 		unsigned char c = (unsigned char)piece.p[i];
 
 		if (after_cr != (c == '\n'))
-			return bad(r, after_cr ? "a carriage return without a line feed after it"
-			    : "a line that ends in a line feed alone");
+			return bad(r, c == '\n' ? "a line that ends in a line feed alone" :
+			    "a carriage return without a line feed after it");
 		if ((c < 0x20 && c != '\t' && c != '\r' && c != '\n') || c == 0x7f)
 			return bad(r, "a control character in the head or in the chunk framing");
 		after_cr = c == '\r';
@@ -139,10 +143,7 @@ first_byte(struct request *r, unsigned char c)
 		return 0;
 	r->started = true;
 	if (c == 0x16)
-		return refuse(r, (struct refusal){ 400, "tls_on_plain_port",
-		    "this port speaks plain HTTP, and the client began a TLS handshake",
-		    "Use http:// in the client's base URL, or serve TLS: KMI_PROXY_TLS_CERT and KMI_PROXY_TLS_KEY.",
-		    NULL });
+		return refuse(r, &tls_on_plain_port);
 	return is_token(c) ? 0 : bad(r, "this is not HTTP");
 }
 
@@ -158,8 +159,7 @@ check_version(struct request *r, struct str version)
 	for (size_t i = 5; i < version.n; i++)
 		if (version.p[i] != '.' && (version.p[i] < '0' || version.p[i] > '9'))
 			return bad(r, "the request line does not end in an HTTP version");
-	return refuse(r, (struct refusal){ 505, "http_version_not_supported", "this proxy speaks HTTP/1.1 and HTTP/1.0 only",
-	    "Let the client use HTTP/1.1 (curl: --http1.1).", NULL });
+	return refuse(r, &other_version);
 }
 
 static int
@@ -175,9 +175,7 @@ request_line(struct request *r, struct str line)
 	if (check_version(r, line) < 0)
 		return -1;
 	if (str_is(method, "CONNECT") || str_is(method, "TRACE"))
-		return refuse(r, (struct refusal){ 405, "method_not_allowed", "CONNECT and TRACE are not served",
-		    "This is no forward proxy: put its address in the client's base URL, not in HTTP_PROXY or HTTPS_PROXY.",
-		    "Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS" });
+		return refuse(r, &other_method);
 	r->parser->method_n = method.n;
 	r->parser->target_n = target.n;
 	return 0;
@@ -198,8 +196,7 @@ header_line(struct request *r, struct str line)
 	if (!all_tokens(name))
 		return bad(r, "a header name that is empty or has characters HTTP does not allow");
 	if (++r->parser->header_lines > REQUEST_HEADERS_MAX)
-		return refuse(r, (struct refusal){ 431, "header_too_large", "the request has more than 512 headers",
-		    "Send fewer headers.", NULL });
+		return refuse(r, &too_many_headers);
 	return 0;
 }
 
@@ -347,7 +344,7 @@ on_body(llhttp_t *http, const char *at, size_t n)
 
 	buf_put(&r->body, at, n);
 	r->parser->data_left -= n;
-	return buf_bad(&r->body) ? no_memory(r) : 0;
+	return buf_bad(&r->body) ? refuse(r, &no_memory) : 0;
 }
 
 static int
@@ -358,7 +355,7 @@ on_chunk_header(llhttp_t *http)
 	uint64_t size = http->content_length, due;
 
 	if (size > r->body.max - r->body.n)
-		return too_large(r);
+		return refuse(r, &too_large);
 	p->data_left = size;
 	due = 16 + 2 * size;	/* what a chunk may spend on framing without being odd */
 	p->excess = p->excess > due ? p->excess - (size_t)due : 0;
@@ -414,7 +411,7 @@ parse_head(struct request *r)
 
 	r->headers = calloc(p->header_lines + 1, sizeof(*r->headers));
 	if (!r->headers)
-		return no_memory(r);
+		return refuse(r, &no_memory);
 	llhttp_init(&p->http, HTTP_REQUEST, &settings);
 	if (parse(r, STR("POST")) < 0 || parse(r, str_sub(head, p->method_n, head.n)) < 0)
 		return -1;
@@ -463,7 +460,7 @@ check_content_length(struct request *r, struct str value)
 	if (value.n == 0 || value.p[0] == '+' || str_int(value, 0, INT64_MAX, &length) < 0)
 		return bad(r, "Content-Length is not one whole number");
 	if ((unsigned long long)length > r->body.max)
-		return too_large(r);
+		return refuse(r, &too_large);
 	r->content_length = length;
 	r->has_body = true;
 	r->parser->data_left = (uint64_t)length;
@@ -503,15 +500,22 @@ connection_names(const struct header *all, size_t count, struct str token)
 	return false;
 }
 
-static void
+static int
 read_wishes(struct request *r)
 {
 	const struct header *expect = request_header(r, "Expect");
+	size_t named = 0;
 
+	for (size_t i = 0; i < r->header_count; i++)
+		if (str_caseis(r->headers[i].name, "Connection"))
+			named += r->headers[i].value.n;
+	if (named > CONNECTION_MAX)
+		return refuse(r, &connection_too_large);
 	r->keep_alive = !connection_names(r->headers, r->header_count, STR("close")) &&
 	    (r->minor == 1 || connection_names(r->headers, r->header_count, STR("keep-alive")));
 	r->expect_continue = expect && r->minor == 1 && r->content_length != 0 &&
 	    str_caseis(expect->value, "100-continue");
+	return 0;
 }
 
 static int
@@ -522,9 +526,9 @@ head_complete(struct request *r)
 
 	r->method = str_sub(head, 0, p->method_n);
 	r->target = str_sub(head, p->method_n + 1, p->method_n + 1 + p->target_n);
-	if (split_target(r) < 0 || parse_head(r) < 0 || check_host(r) < 0 || check_framing(r) < 0)
+	if (split_target(r) < 0 || parse_head(r) < 0 || check_host(r) < 0 || check_framing(r) < 0 ||
+	    read_wishes(r) < 0)
 		return -1;
-	read_wishes(r);
 	p->stage = STAGE_BODY;
 	return 0;
 }
@@ -543,7 +547,9 @@ head_line(struct request *r)
 			return -1;
 	} else if (line.n == 0) {	/* some clients end a body with an empty line too many */
 		buf_reset(&r->head);
-		return ++p->empty_lines > EMPTY_LINES_MAX ? bad(r, "empty lines where a request was expected") : 0;
+		if (++p->empty_lines > EMPTY_LINES_MAX)
+			return bad(r, "empty lines where a request was expected");
+		return 0;
 	} else if (request_line(r, line) < 0) {
 		return -1;
 	}
@@ -562,15 +568,14 @@ feed_head(struct request *r, struct str in, size_t *used)
 		if (piece.n > REQUEST_HEAD_MAX - r->head.n)
 			piece.n = REQUEST_HEAD_MAX - r->head.n;
 		if (piece.n == 0)
-			return refuse(r, (struct refusal){ 431, "header_too_large", "the request head is over 64 KiB",
-			    "Send shorter or fewer headers, or a shorter URL.", NULL });
+			return refuse(r, &head_too_large);
 		if (r->head.n == 0 && first_byte(r, (unsigned char)piece.p[0]) < 0)
 			return -1;
 		if (check_bytes(r, piece) < 0)
 			return -1;
 		buf_str(&r->head, piece);
 		if (buf_bad(&r->head))
-			return no_memory(r);
+			return refuse(r, &no_memory);
 		*used += piece.n;
 		if (piece.p[piece.n - 1] == '\n' && head_line(r) < 0)
 			return -1;
@@ -638,8 +643,7 @@ request_feed(struct request *r, struct str in, size_t *used, struct refusal *no)
 
 	*used = 0;
 	if (!r->parser && begin(r) < 0) {
-		*no = (struct refusal){ 503, "out_of_memory", "kmi has no memory left for this request",
-			"Try again later.", NULL };
+		*no = no_memory;
 		return REQUEST_REFUSED;
 	}
 	p = r->parser;
@@ -697,9 +701,9 @@ request_header_times(const struct request *r, const char *name)
 bool
 request_hop_by_hop(const struct header *all, size_t count, struct str name)
 {
-	static const struct str ends_here[] = { { "Connection", 10 }, { "Keep-Alive", 10 }, { "Proxy-Authenticate", 18 },
-		{ "Proxy-Authorization", 19 }, { "Proxy-Connection", 16 }, { "TE", 2 }, { "Trailer", 7 },
-		{ "Transfer-Encoding", 17 }, { "Upgrade", 7 } };
+	static const struct str ends_here[] = { { "Connection", 10 }, { "Keep-Alive", 10 },
+		{ "Proxy-Authenticate", 18 }, { "Proxy-Authorization", 19 }, { "Proxy-Connection", 16 },
+		{ "TE", 2 }, { "Trailer", 7 }, { "Transfer-Encoding", 17 }, { "Upgrade", 7 } };
 
 	for (size_t i = 0; i < sizeof(ends_here) / sizeof(*ends_here); i++)
 		if (str_caseeq(name, ends_here[i]))
@@ -708,8 +712,8 @@ request_hop_by_hop(const struct header *all, size_t count, struct str name)
 }
 
 /*
- * Dot segments. Servers differ in what parts segments (a backslash, an encoded slash) and in whether empty ones
- * count, so a path is walked in every reading; it stays inside only when it does in all of them.
+ * Dot segments. Servers differ in what parts segments (a backslash, an encoded slash) and in whether empty
+ * ones count, so a path is walked in every reading; it stays inside only when it does in all of them.
  */
 enum reading {
 	READ_BACKSLASH = 1,	/* a backslash parts segments */

@@ -7,8 +7,8 @@
  *	request_init(&r, body_max);
  *	switch (request_feed(&r, bytes, &used, &refusal)) {
  *	case REQUEST_MORE:	read on
- *	case REQUEST_HEAD:	the head is complete (returned once; r.body not yet): now `Expect`, access; then feed on,
- *				even with nothing left: a request without a body is done without another byte
+ *	case REQUEST_HEAD:	the head is complete (returned once; r.body not yet): now access, `Expect`; then
+ *				feed on, even with nothing left: a request without a body needs no more bytes
  *	case REQUEST_DONE:	the body is complete too; bytes after `used` belong to the next request
  *	case REQUEST_REFUSED:	answer with *refusal and close
  *	}
@@ -17,9 +17,9 @@
  * `used` bytes are consumed by each call; the caller keeps the rest and offers it again.
  * The request keeps its own copy of head and body; every slice in it points there.
  *
- * Refused are, before a byte of it can be understood in two ways: line ends other than CRLF, control characters,
- * folded lines, two lengths, codings other than chunked, versions other than 1.0 and 1.1, a missing or doubtful
- * Host. A refusal does not depend on how the bytes were cut on their way.
+ * Refused are, before a byte of them could be understood in two ways: line ends other than CRLF, control
+ * characters, folded lines, two lengths, codings other than chunked, versions other than 1.0 and 1.1, a missing
+ * or doubtful Host. Status and code do not depend on how the bytes were cut on their way. Trailers are dropped.
  */
 #ifndef KMI_PROXY_REQUEST_H
 #define KMI_PROXY_REQUEST_H
@@ -50,9 +50,9 @@ struct request_parser;
 struct request {
 	struct buf head, body;
 	struct str method, target;	/* target as it came */
-	struct str path, query;		/* of the target ("*" stays "*"); query without "?", has_query tells "?" alone */
+	struct str path, query;		/* of the target, or "*"; query without "?", has_query tells "?" alone */
 	bool has_query;
-	struct str host;		/* of an absolute-form target, else the value of Host; empty in 1.0 without */
+	struct str host;		/* of an absolute-form target, else the value of Host; may be empty in 1.0 */
 	int minor;			/* HTTP/1.minor */
 	struct header *headers;
 	size_t header_count;
@@ -60,7 +60,7 @@ struct request {
 	bool has_body;			/* a Content-Length or chunked framing was given */
 	bool keep_alive;		/* the client wants the connection kept */
 	bool expect_continue;
-	bool started;			/* a byte of this request was seen (empty lines before it do not count) */
+	bool started;			/* a byte of this request was seen; empty lines before it do not count */
 	struct request_parser *parser;
 };
 
@@ -72,11 +72,11 @@ const struct header *request_header(const struct request *r, const char *name);	
 size_t request_header_times(const struct request *r, const char *name);
 /* Whether a header is one that ends at this hop: the standard ones, and those that Connection names. */
 bool request_hop_by_hop(const struct header *all, size_t count, struct str name);
-/* Takes "name", "name:port", "[ipv6]:port" apart (no brackets in *name; port -1 when not given); -1 when malformed. */
+/* Takes "name:port", "[ipv6]:port" apart: *name without brackets, *port -1 when not given. -1 when malformed. */
 int request_split_host(struct str host, struct str *name, int *port);
 /*
- * The path below base ("" = all), matched on whole segments, byte for byte: 1 and *rest (empty, or "/..."), 0 when
- * outside; -1 when dot segments would leave the base in any reading a server may have (%2e, %2f, backslashes).
+ * The path below base ("" = all), matched on whole segments, byte for byte: 1 and *rest (empty, or "/..."),
+ * 0 when outside; -1 when dot segments would leave the base in any reading a server may have (%2e, %2f, "\").
  */
 int request_below(struct str path, const char *base, struct str *rest);
 

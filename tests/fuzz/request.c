@@ -32,9 +32,9 @@ tell(struct buf *out, struct str in, size_t step)
 			head += at == REQUEST_HEAD;
 		} while (at == REQUEST_HEAD || (at == REQUEST_MORE && used < in.n));
 		if (at == REQUEST_DONE) {
-			buf_printf(out, "%.*s %.*s %.*s %.*s %.*s %d%d%d%d %lld %zu\n", STR_F(r.method), STR_F(r.target),
-			    STR_F(r.path), STR_F(r.query), STR_F(r.host), r.minor, r.has_body, r.keep_alive,
-			    r.expect_continue, (long long)r.content_length, used);
+			buf_printf(out, "%.*s %.*s %.*s %.*s %.*s %d%d%d%d %lld %zu\n", STR_F(r.method),
+			    STR_F(r.target), STR_F(r.path), STR_F(r.query), STR_F(r.host), r.minor, r.has_body,
+			    r.keep_alive, r.expect_continue, (long long)r.content_length, used);
 			for (size_t i = 0; i < r.header_count; i++)
 				buf_printf(out, "%.*s: %.*s|%d\n", STR_F(r.headers[i].name), STR_F(r.headers[i].value),
 				    request_hop_by_hop(r.headers, r.header_count, r.headers[i].name));

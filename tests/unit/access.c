@@ -21,7 +21,8 @@ judge_method(const char *method, const struct access_peer *peer, const struct co
 	struct request r;
 	size_t used;
 
-	buf_printf(&b, "%s /kmi-rotor/v1/models HTTP/1.%c\r\n%s\r\n", method, strstr(headers, "Host:") ? '1' : '0', headers);
+	buf_printf(&b, "%s /kmi-rotor/v1/models HTTP/1.%c\r\n%s\r\n", method,
+	    strstr(headers, "Host:") ? '1' : '0', headers);
 	request_init(&r, 1000);
 	no = (struct refusal){ 0 };
 	CHECK(request_feed(&r, buf_view(&b), &used, &no) == REQUEST_HEAD);
@@ -46,14 +47,16 @@ token(void)
 {
 	static char secret[] = "sk-fake-token", empty[] = "";
 	struct config c = { .proxy_token = secret }, none = { .proxy_token = empty };
-	static const char *good[] = { "Authorization: Bearer sk-fake-token\r\n", "authorization: bearer  sk-fake-token \r\n",
-		"X-KMI-Proxy-Token: sk-fake-token\r\n", "x-api-key: sk-fake-token\r\n",
+	static const char *good[] = { "Authorization: Bearer sk-fake-token\r\n",
+		"authorization: bearer  sk-fake-token \r\n", "X-KMI-Proxy-Token: sk-fake-token\r\n",
+		"x-api-key: sk-fake-token\r\n",
 		"Authorization: Bearer other\r\nX-KMI-Proxy-Token: sk-fake-token\r\n" };
 	static const char *wrong[] = { "", "Authorization: Bearer\r\n", "Authorization: Bearer \r\n",
 		"Authorization: sk-fake-token\r\n", "Authorization: Basic sk-fake-token\r\n",
 		"Authorization: Bearer sk-fake-toke\r\n", "Authorization: Bearer sk-fake-token1\r\n",
 		"Authorization: Bearer SK-FAKE-TOKEN\r\n", "X-KMI-Proxy-Token: Bearer sk-fake-token\r\n",
-		"X-KMI-Proxy-Token:\r\n", "Cookie: sk-fake-token\r\n", "Proxy-Authorization: Bearer sk-fake-token\r\n" };
+		"X-KMI-Proxy-Token:\r\n", "Cookie: sk-fake-token\r\n",
+		"Proxy-Authorization: Bearer sk-fake-token\r\n" };
 
 	for (size_t i = 0; i < sizeof(good) / sizeof(*good); i++) {
 		char head[200];
@@ -81,13 +84,15 @@ from_afar(void)
 	static const char head[] = "Host: proxy.example\r\nAuthorization: Bearer sk-fake-token\r\n";
 
 	for (int i = 0; i < 32; i++) {
-		struct config c = { .proxy_allow_remote = i & 1, .proxy_token = i & 2 ? secret : NULL,
-			.proxy_require_tls = !(i & 4), .proxy_tls_terminated = i & 8 };
+		struct config c = { .proxy_allow_remote = i & 1,
+			.proxy_token = i & 2 ? secret : NULL,
+			.proxy_require_tls = !(i & 4),
+			.proxy_tls_terminated = i & 8 };
 		bool tls = i & 16, encrypted = tls || (i & 4) || (i & 8);
 		int got = judge(tls ? &remote_tls : &remote, &c, head);
 
 		CHECK_INT(got, (i & 1) && (i & 2) && encrypted ? 0 : 403);
-		if (got == 403) {	/* names what is missing, and only that */
+		if (got == 403) { /* names what is missing, and only that */
 			CHECK_STR(no.code, ACCESS_REMOTE);
 			CHECK(!strstr(no.message, "KMI_PROXY_ALLOW_REMOTE") == !!(i & 1));
 			CHECK(!strstr(no.hint, "KMI_PROXY_ALLOW_REMOTE=1") == !!(i & 1));
@@ -104,16 +109,18 @@ from_afar(void)
 static void
 hosts(void)
 {
-	static char first[] = "kimi.lan", second[] = "[fd00::1]", third[] = "box:8080", listen[] = "127.0.0.1",
-		    wide[] = "0.0.0.0";
+	static char first[] = "kimi.lan", second[] = "[fd00::1]", third[] = "box:8080",
+		    listen[] = "127.0.0.1", wide[] = "0.0.0.0";
 	char *names[] = { first, second, third, NULL };
-	struct config c = { .listen = { .host = listen } }, named = { .proxy_hosts = names, .listen = { .host = wide } };
-	static const char *ours[] = { "localhost", "LOCALHOST:1", "localhost.", "127.0.0.1:54123", "127.9.9.9", "[::1]",
-		"[0:0:0:0:0:0:0:1]:5", "a.localhost:5", "[::ffff:127.0.0.1]" };
-	static const char *others[] = { "evil.example", "localhost.evil.example", "127.0.0.1.evil.example", "128.0.0.1",
-		"127.1", "0.0.0.0", "xlocalhost", ".localhost", "[::2]", "[::ffff:10.0.0.1]", "10.0.0.1:54123", "kimi.lan",
-		"2130706433", "localhost..", "." };
-	static const char *named_ones[] = { "kimi.lan", "KIMI.lan:54123", "[fd00::1]:54123", "box", "0.0.0.0:54123", "localhost" };
+	struct config c = { .listen = { .host = listen } },
+		      named = { .proxy_hosts = names, .listen = { .host = wide } };
+	static const char *ours[] = { "localhost", "LOCALHOST:1", "localhost.", "127.0.0.1:54123",
+		"127.9.9.9", "[::1]", "[0:0:0:0:0:0:0:1]:5", "a.localhost:5", "[::ffff:127.0.0.1]" };
+	static const char *others[] = { "evil.example", "localhost.evil.example", "127.0.0.1.evil.example",
+		"128.0.0.1", "127.1", "0.0.0.0", "xlocalhost", ".localhost", "[::2]", "[::ffff:10.0.0.1]",
+		"10.0.0.1:54123", "kimi.lan", "2130706433", "localhost..", "." };
+	static const char *named_ones[] = { "kimi.lan", "KIMI.lan:54123", "[fd00::1]:54123", "box",
+		"0.0.0.0:54123", "localhost" };
 	char head[200];
 
 	for (size_t i = 0; i < sizeof(ours) / sizeof(*ours); i++) {
@@ -132,30 +139,36 @@ hosts(void)
 		CHECK_NAMED(judge(&loopback, &named, head) == 0, named_ones[i]);
 	}
 	CHECK_INT(judge(&loopback, &named, "Host: kimi.lan.evil\r\n"), 403);
-	CHECK_INT(judge(&loopback, &c, ""), 0);		/* HTTP/1.0 without Host */
+	CHECK_INT(judge(&loopback, &c, ""), 0); /* HTTP/1.0 without Host */
 }
 
 static void
 web_pages(void)
 {
-	static char app[] = "https://app.example", slash[] = "http://localhost:3000/", empty[] = "", null[] = "null";
+	static char app[] = "https://app.example", slash[] = "http://localhost:3000/", empty[] = "",
+		    null[] = "null";
 	char *origins[] = { app, slash, empty, NULL }, *nulls[] = { null, NULL };
-	struct config c = { 0 }, some = { .proxy_allow_origins = origins }, with_null = { .proxy_allow_origins = nulls };
+	struct config c = { 0 }, some = { .proxy_allow_origins = origins },
+		      with_null = { .proxy_allow_origins = nulls };
 	static const char *pages[] = { "Origin: https://evil.example\r\n", "Origin: null\r\n", "Origin:\r\n",
-		"Origin: http://localhost:54123\r\n", "Origin: http://127.0.0.1:54123\r\nSec-Fetch-Site: same-origin\r\n",
-		"Sec-Fetch-Site: cross-site\r\n", "Sec-Fetch-Site: same-site\r\n", "sec-fetch-site: Cross-Site\r\n",
-		"Sec-Fetch-Site: news\r\n", "Origin: https://app.example\r\nOrigin: https://evil.example\r\n",
+		"Origin: http://localhost:54123\r\n",
+		"Origin: http://127.0.0.1:54123\r\nSec-Fetch-Site: same-origin\r\n",
+		"Sec-Fetch-Site: cross-site\r\n", "Sec-Fetch-Site: same-site\r\n",
+		"sec-fetch-site: Cross-Site\r\n", "Sec-Fetch-Site: news\r\n",
+		"Origin: https://app.example\r\nOrigin: https://evil.example\r\n",
 		"Origin: https://app.example.evil\r\n", "Origin: https://app.example:8443\r\n",
 		"Origin: http://app.example\r\n" };
 	static const char *allowed[] = { "Origin: https://app.example\r\nSec-Fetch-Site: cross-site\r\n",
-		"Origin: HTTPS://APP.example\r\n", "Origin: http://localhost:3000\r\nSec-Fetch-Site: same-site\r\n" };
+		"Origin: HTTPS://APP.example\r\n",
+		"Origin: http://localhost:3000\r\nSec-Fetch-Site: same-site\r\n" };
 	static const char *no_pages[] = { "", "Sec-Fetch-Site: none\r\n", "Sec-Fetch-Site: same-origin\r\n",
 		"Referer: https://evil.example/\r\n" };
 	char head[200];
 
 	for (size_t i = 0; i < sizeof(pages) / sizeof(*pages); i++) {
 		snprintf(head, sizeof(head), HOST "%s", pages[i]);
-		CHECK_NAMED(judge(&loopback, &c, head) == 403 && !strcmp(no.code, "origin_not_allowed"), "a page");
+		CHECK_NAMED(
+		    judge(&loopback, &c, head) == 403 && !strcmp(no.code, "origin_not_allowed"), "a page");
 		CHECK_INT(judge(&loopback, &some, head), 403);
 		CHECK_INT(judge(&from_unix, &some, head), 403);
 	}
@@ -178,8 +191,9 @@ cors(void)
 	static char secret[] = "sk-fake-token", app[] = "https://app.example";
 	char *origins[] = { app, NULL };
 	struct config c = { .proxy_token = secret, .proxy_allow_origins = origins };
-	static const char asks[] = HOST "Origin: https://app.example\r\nAccess-Control-Request-Method: POST\r\n"
-					"Access-Control-Request-Headers: authorization,content-type\r\n";
+	static const char asks[] =
+	    HOST "Origin: https://app.example\r\nAccess-Control-Request-Method: POST\r\n"
+		 "Access-Control-Request-Headers: authorization,content-type\r\n";
 	struct buf out = BUF(1000);
 	struct request r;
 	size_t used;
@@ -189,9 +203,12 @@ cors(void)
 	CHECK_INT(judge_method("POST", &loopback, &c, asks), 401);
 	CHECK_INT(judge_method("OPTIONS", &remote_tls, &c, asks), 403);
 	CHECK_INT(judge_method("OPTIONS", &loopback, &c, HOST "Origin: https://app.example\r\n"), 401);
-	CHECK_INT(judge_method("OPTIONS", &loopback, &c, HOST "Access-Control-Request-Method: POST\r\n"), 401);
-	CHECK_INT(judge_method("OPTIONS", &loopback, &c, HOST "Origin: https://evil.example\r\n"
-	    "Access-Control-Request-Method: POST\r\n"), 403);
+	CHECK_INT(
+	    judge_method("OPTIONS", &loopback, &c, HOST "Access-Control-Request-Method: POST\r\n"), 401);
+	CHECK_INT(judge_method("OPTIONS", &loopback, &c,
+		      HOST "Origin: https://evil.example\r\n"
+			   "Access-Control-Request-Method: POST\r\n"),
+	    403);
 
 	request_init(&r, 0);
 	snprintf(text, sizeof(text), "OPTIONS / HTTP/1.1\r\n%s\r\n", asks);
@@ -199,12 +216,13 @@ cors(void)
 	CHECK(str_is(access_cors_origin(&r, &c), "https://app.example"));
 	access_cors_headers(&r, access_cors_origin(&r, &c), true, &out);
 	CHECK_STR(out.p, "Access-Control-Allow-Origin: https://app.example\r\nVary: Origin\r\n"
-	    "Access-Control-Allow-Methods: POST\r\nAccess-Control-Allow-Headers: authorization,content-type\r\n"
-	    "Access-Control-Max-Age: 600\r\n");
+			 "Access-Control-Allow-Methods: POST\r\nAccess-Control-Allow-Headers: "
+			 "authorization,content-type\r\n"
+			 "Access-Control-Max-Age: 600\r\n");
 	buf_reset(&out);
 	access_cors_headers(&r, access_cors_origin(&r, &c), false, &out);
 	CHECK_STR(out.p, "Access-Control-Allow-Origin: https://app.example\r\nVary: Origin\r\n"
-	    "Access-Control-Expose-Headers: *\r\n");
+			 "Access-Control-Expose-Headers: *\r\n");
 	buf_reset(&out);
 	c.proxy_allow_origins = NULL;
 	access_cors_headers(&r, access_cors_origin(&r, &c), true, &out);
@@ -224,13 +242,14 @@ tcp_peer(int family, const void *address, socklen_t size, const char *name)
 	int listener = socket(family, SOCK_STREAM, 0), client = socket(family, SOCK_STREAM, 0), fd = -1;
 
 	if (bind(listener, address, size) < 0)
-		goto out;	/* no IPv6 here */
+		goto out; /* no IPv6 here */
 	CHECK(listen(listener, 1) == 0 && getsockname(listener, (struct sockaddr *)&bound, &n) == 0);
 	CHECK(connect(client, (struct sockaddr *)&bound, n) == 0);
 	fd = accept(listener, NULL, NULL);
 	access_peer_of(fd, &p);
 	CHECK(p.local_loopback && !p.unix_socket && !p.tls && p.uid == (uid_t)-1);
-	CHECK(!strncmp(p.local, name, strlen(name)) && !strncmp(p.peer, name, strlen(name)) && strcmp(p.local, p.peer));
+	CHECK(!strncmp(p.local, name, strlen(name)) && !strncmp(p.peer, name, strlen(name)) &&
+	      strcmp(p.local, p.peer));
 out:
 	close(listener);
 	close(client);
@@ -258,7 +277,7 @@ peers(void)
 	CHECK(p.unix_socket && !p.local_loopback && p.uid == (uid_t)-1);
 	close(fds[0]);
 	close(fds[1]);
-	access_peer_of(-1, &p);		/* nothing is known: not local */
+	access_peer_of(-1, &p); /* nothing is known: not local */
 	CHECK(!p.unix_socket && !p.local_loopback);
 }
 

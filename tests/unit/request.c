@@ -14,7 +14,7 @@ struct result {
 	struct request r;
 	struct refusal no;
 	enum request_progress end;
-	bool head;		/* REQUEST_HEAD was seen */
+	bool head; /* REQUEST_HEAD was seen */
 	size_t used;
 };
 
@@ -30,7 +30,7 @@ feed(struct result *t, struct str in, size_t step)
 		t->end = request_feed(&t->r, str_sub(in, t->used, to), &used, &t->no);
 		t->used += used;
 		if (t->end == REQUEST_HEAD) {
-			check_failed += t->head;	/* only once */
+			check_failed += t->head; /* only once */
 			t->head = true;
 		} else if (used == 0 && t->end == REQUEST_MORE) {
 			break;
@@ -38,7 +38,8 @@ feed(struct result *t, struct str in, size_t step)
 	}
 }
 
-/* The status a request is refused with, 0 when it is taken, -1 when more is wanted: the same however it is cut. */
+/* The status a request is refused with, 0 when it is taken, -1 when more is wanted: the same however it is
+ * cut. */
 static int
 outcome(struct str in)
 {
@@ -97,7 +98,7 @@ request_lines(void)
 		{ 0, BYTES("get /x HTTP/1.1\r\n" HOST "\r\n") },
 		{ 0, BYTES("M-SEARCH /x HTTP/1.1\r\n" HOST "\r\n") },
 		{ 0, BYTES("a!#$%&'*+-.^_`|~9 /x HTTP/1.1\r\n" HOST "\r\n") },
-		{ 0, BYTES("SOURCE /x HTTP/1.1\r\n" HOST "\r\n") },	/* llhttp has ideas about this one */
+		{ 0, BYTES("SOURCE /x HTTP/1.1\r\n" HOST "\r\n") }, /* llhttp has ideas about this one */
 		{ 0, BYTES("PRI /x HTTP/1.1\r\n" HOST "\r\n") },
 		{ 0, BYTES("DESCRIBE /x HTTP/1.1\r\n" HOST "\r\n") },
 		{ 405, BYTES("CONNECT api.example:443 HTTP/1.1\r\n" HOST "\r\n") },
@@ -127,7 +128,7 @@ request_lines(void)
 		{ 400, BYTES("GET / HTTP/1.1\r" HOST "\r\n") },
 		{ 400, BYTES("GET /\0 HTTP/1.1\r\n" HOST "\r\n") },
 		{ 400, BYTES("\0") },
-		{ 400, BYTES("\x16\x03\x01\x02") },			/* a TLS ClientHello */
+		{ 400, BYTES("\x16\x03\x01\x02") }, /* a TLS ClientHello */
 		{ 400, BYTES("\x80\x9e\x01\x03\x01") },
 		{ 400, BYTES("{\"model\": 1}") },
 		{ 400, BYTES("\n" GET("/")) },
@@ -157,33 +158,20 @@ targets(void)
 {
 	static const struct situation all[] = {
 		{ 0, BYTES(GET("/a%2Fb//c/./d?x=1?y=%20&{}|\"<>^`\\")) },
-		{ 0, BYTES(GET("//evil.example/x")) },
-		{ 0, BYTES(GET("/?")) },
-		{ 400, BYTES(GET("/a#b")) },
-		{ 400, BYTES(GET("/a?b#c")) },
-		{ 400, BYTES(GET("/\xc3\xa9")) },
-		{ 400, BYTES(GET("/a?\x80")) },
-		{ 400, BYTES(GET("/a\tb")) },
-		{ 400, BYTES(GET("/a\x7f")) },
-		{ 400, BYTES(GET("a")) },
-		{ 400, BYTES(GET("?a")) },
-		{ 400, BYTES(GET("*")) },
+		{ 0, BYTES(GET("//evil.example/x")) }, { 0, BYTES(GET("/?")) }, { 400, BYTES(GET("/a#b")) },
+		{ 400, BYTES(GET("/a?b#c")) }, { 400, BYTES(GET("/\xc3\xa9")) },
+		{ 400, BYTES(GET("/a?\x80")) }, { 400, BYTES(GET("/a\tb")) }, { 400, BYTES(GET("/a\x7f")) },
+		{ 400, BYTES(GET("a")) }, { 400, BYTES(GET("?a")) }, { 400, BYTES(GET("*")) },
 		{ 400, BYTES("OPTIONS ** HTTP/1.1\r\n" HOST "\r\n") },
 		{ 0, BYTES("OPTIONS * HTTP/1.1\r\n" HOST "\r\n") },
-		{ 0, BYTES(GET("http://localhost:1/a?b")) },
-		{ 0, BYTES(GET("HTTP://localhost")) },
-		{ 0, BYTES(GET("http://localhost?q")) },
-		{ 0, BYTES(GET("http://[::1]:5/")) },
-		{ 400, BYTES(GET("https://localhost/a")) },
-		{ 400, BYTES(GET("ftp://localhost/a")) },
-		{ 400, BYTES(GET("http:///a")) },
-		{ 400, BYTES(GET("http://u@localhost/a")) },
-		{ 400, BYTES(GET("http://u:p@localhost/a")) },
-		{ 400, BYTES(GET("http://a:99999/")) },
-		{ 400, BYTES(GET("http://[::1/")) },
-		{ 400, BYTES(GET("http:/a")) },
+		{ 0, BYTES(GET("http://localhost:1/a?b")) }, { 0, BYTES(GET("HTTP://localhost")) },
+		{ 0, BYTES(GET("http://localhost?q")) }, { 0, BYTES(GET("http://[::1]:5/")) },
+		{ 400, BYTES(GET("https://localhost/a")) }, { 400, BYTES(GET("ftp://localhost/a")) },
+		{ 400, BYTES(GET("http:///a")) }, { 400, BYTES(GET("http://u@localhost/a")) },
+		{ 400, BYTES(GET("http://u:p@localhost/a")) }, { 400, BYTES(GET("http://a:99999/")) },
+		{ 400, BYTES(GET("http://[::1/")) }, { 400, BYTES(GET("http:/a")) },
 		{ 400, BYTES(GET("localhost:80")) },
-		{ 400, BYTES("GET http://localhost/ HTTP/1.1\r\n\r\n") },	/* Host is due all the same */
+		{ 400, BYTES("GET http://localhost/ HTTP/1.1\r\n\r\n") }, /* Host is due all the same */
 	};
 
 	RUN(all);
@@ -264,8 +252,10 @@ hosts(void)
 	int port;
 
 	RUN(all);
-	CHECK(request_split_host(STR("localhost:54123"), &name, &port) == 0 && str_is(name, "localhost") && port == 54123);
-	CHECK(request_split_host(STR("localhost"), &name, &port) == 0 && str_is(name, "localhost") && port == -1);
+	CHECK(request_split_host(STR("localhost:54123"), &name, &port) == 0 && str_is(name, "localhost") &&
+	      port == 54123);
+	CHECK(request_split_host(STR("localhost"), &name, &port) == 0 && str_is(name, "localhost") &&
+	      port == -1);
 	CHECK(request_split_host(STR("[::1]:7"), &name, &port) == 0 && str_is(name, "::1") && port == 7);
 	CHECK(request_split_host(STR("[::1]"), &name, &port) == 0 && str_is(name, "::1") && port == -1);
 	CHECK(request_split_host(STR("["), &name, &port) < 0);
@@ -301,8 +291,10 @@ lengths(void)
 		{ 400, BYTES("POST / HTTP/1.0\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n") },
 		{ 400, BYTES(WITH("Transfer-Encoding: gzip, chunked\r\n") "0\r\n\r\n") },
 		{ 400, BYTES(WITH("Transfer-Encoding: chunked, chunked\r\n") "0\r\n\r\n") },
-		{ 400, BYTES(WITH("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n") "0\r\n\r\n") },
-		{ 400, BYTES(WITH("Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n") "0\r\n\r\n") },
+		{ 400,
+		    BYTES(WITH("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n") "0\r\n\r\n") },
+		{ 400, BYTES(WITH(
+			   "Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n") "0\r\n\r\n") },
 		{ 400, BYTES(WITH("Transfer-Encoding: identity\r\n")) },
 		{ 400, BYTES(WITH("Transfer-Encoding: xchunked\r\n")) },
 		{ 400, BYTES(WITH("Transfer-Encoding: chunked;q=1\r\n") "0\r\n\r\n") },
@@ -385,6 +377,12 @@ limits(void)
 		CHECK_INT(outcome(buf_view(&b)), over ? 431 : 0);
 
 		buf_reset(&b);
+		buf_puts(&b, "GET / HTTP/1.1\r\n" HOST "Connection: x,\r\nConnection: ");
+		buf_fill(&b, ',', 2046 + (size_t)over);
+		buf_puts(&b, "\r\n\r\n");
+		CHECK_INT(outcome(buf_view(&b)), over ? 431 : 0);
+
+		buf_reset(&b);
 		buf_puts(&b, CHUNKED("1;"));
 		buf_fill(&b, 'x', over ? 20000 : 10000);
 		buf_puts(&b, "\r\na\r\n0\r\n\r\n");
@@ -403,7 +401,7 @@ limits(void)
 		buf_puts(&b, "\r\n");
 		CHECK_INT(outcome(buf_view(&b)), over ? 400 : 0);
 
-		buf_reset(&b);			/* a long extension on every small chunk */
+		buf_reset(&b); /* a long extension on every small chunk */
 		buf_puts(&b, CHUNKED(""));
 		for (int i = 0; i < 900; i++) {
 			buf_puts(&b, "1");
@@ -416,7 +414,7 @@ limits(void)
 		buf_puts(&b, "0\r\n\r\n");
 		CHECK_INT(outcome(buf_view(&b)), over ? 400 : 0);
 	}
-	buf_reset(&b);				/* no end of a line: still refused at the limit */
+	buf_reset(&b); /* no end of a line: still refused at the limit */
 	buf_fill(&b, 'A', REQUEST_HEAD_MAX + 1);
 	CHECK_INT(outcome(buf_view(&b)), 431);
 	buf_free(&b);
@@ -425,8 +423,9 @@ limits(void)
 static void
 head_and_body(void)
 {
-	static const char text[] = "POST /kmi-rotor/v1/chat/completions?a=b&c?d HTTP/1.1\r\nHost: localhost:54123\r\n"
-				   "X-Twice: one\r\nEmpty:\r\nx-twice:\t two  three \t\r\nContent-Length: 5\r\n\r\nhelloGET";
+	static const char text[] =
+	    "POST /kmi-rotor/v1/chat/completions?a=b&c?d HTTP/1.1\r\nHost: localhost:54123\r\n"
+	    "X-Twice: one\r\nEmpty:\r\nx-twice:\t two  three \t\r\nContent-Length: 5\r\n\r\nhelloGET";
 
 	for (size_t step = 1; step < sizeof(text) + 1; step += 3) {
 		struct result t;
@@ -444,7 +443,8 @@ head_and_body(void)
 		CHECK(str_is(r->headers[1].name, "X-Twice") && str_is(r->headers[1].value, "one"));
 		CHECK(str_is(r->headers[2].name, "Empty") && r->headers[2].value.n == 0);
 		CHECK(str_is(r->headers[3].name, "x-twice") && str_is(r->headers[3].value, "two  three"));
-		CHECK(request_header(r, "X-TWICE") == &r->headers[1] && request_header_times(r, "X-TWICE") == 2);
+		CHECK(request_header(r, "X-TWICE") == &r->headers[1] &&
+		      request_header_times(r, "X-TWICE") == 2);
 		CHECK(request_header(r, "X-Thrice") == NULL);
 		CHECK(r->has_body && r->content_length == 5 && str_is(buf_view(&r->body), "hello"));
 		CHECK(r->keep_alive && !r->expect_continue && r->started);
@@ -473,22 +473,25 @@ progress(void)
 	CHECK(request_feed(&r, STR(CHUNKED("")), &used, &no) == REQUEST_HEAD);
 	CHECK(r.has_body && r.content_length == -1);
 	CHECK(request_feed(&r, STR("3\r\nab"), &used, &no) == REQUEST_MORE && used == 5);
-	CHECK(request_feed(&r, STR("c\r\n4;x\r\ndefg\r\n0\r\nX: y\r\n\r\nGET /"), &used, &no) == REQUEST_DONE);
+	CHECK(
+	    request_feed(&r, STR("c\r\n4;x\r\ndefg\r\n0\r\nX: y\r\n\r\nGET /"), &used, &no) == REQUEST_DONE);
 	CHECK_INT(used, 25);
 	CHECK(str_is(buf_view(&r.body), "abcdefg") && request_header(&r, "X") == NULL);
 	request_free(&r);
 
-	request_init(&r, BODY_MAX);	/* a trailer changes nothing of the framing */
+	request_init(&r, BODY_MAX); /* a trailer changes nothing of the framing */
 	CHECK(request_feed(&r, STR(CHUNKED("")), &used, &no) == REQUEST_HEAD);
-	CHECK(request_feed(&r, STR("0\r\nContent-Length: 5\r\nConnection: close\r\n\r\nGET /"), &used, &no) == REQUEST_DONE);
+	CHECK(request_feed(&r, STR("0\r\nContent-Length: 5\r\nConnection: close\r\n\r\nGET /"), &used, &no) ==
+	      REQUEST_DONE);
 	CHECK(used == 43 && r.keep_alive && r.body.n == 0);
 	request_free(&r);
 
-	request_init(&r, BODY_MAX);	/* a refusal stays one */
+	request_init(&r, BODY_MAX); /* a refusal stays one */
 	CHECK(request_feed(&r, STR("\x16\x03\x01"), &used, &no) == REQUEST_REFUSED);
 	CHECK_STR(no.code, "tls_on_plain_port");
 	no = (struct refusal){ 0 };
-	CHECK(request_feed(&r, STR(GET("/")), &used, &no) == REQUEST_REFUSED && used == 0 && no.status == 400);
+	CHECK(
+	    request_feed(&r, STR(GET("/")), &used, &no) == REQUEST_REFUSED && used == 0 && no.status == 400);
 	request_free(&r);
 
 	request_init(&r, BODY_MAX);
@@ -547,12 +550,15 @@ connection(void)
 	CHECK(!kept(WITH("Connection: keep-alive\r\nConnection: close\r\n")));
 	CHECK(kept(WITH("Connection: closed\r\n")));
 	CHECK(kept(WITH("Connection: upgrade\r\nUpgrade: websocket\r\n")));
-	CHECK(kept(WITH("Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n")));
+	CHECK(kept(WITH(
+	    "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n")));
 	CHECK(!kept("GET / HTTP/1.0\r\n\r\n"));
 	CHECK(kept("GET / HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n"));
 	CHECK(!kept("GET / HTTP/1.0\r\nConnection: Keep-Alive, close\r\n\r\n"));
 	CHECK(kept(WITH("Connection: upgrade\r\nUpgrade: websocket\r\nContent-Length: 3\r\n") "abc"));
-	CHECK(kept(WITH("Connection: upgrade\r\nUpgrade: websocket\r\nTransfer-Encoding: chunked\r\n") "1\r\na\r\n0\r\n\r\n"));
+	CHECK(kept(
+	    WITH("Connection: upgrade\r\nUpgrade: websocket\r\nTransfer-Encoding: chunked\r\n") "1\r\na\r\n0"
+												"\r\n\r\n"));
 }
 
 static bool
@@ -604,7 +610,8 @@ static void
 hop_by_hop(void)
 {
 	static const char *ends[] = { "Connection", "keep-alive", "Proxy-Authenticate", "PROXY-AUTHORIZATION",
-		"Proxy-Connection", "te", "Trailer", "Transfer-Encoding", "upgrade", "X-One", "x-two", "X-Three" };
+		"Proxy-Connection", "te", "Trailer", "Transfer-Encoding", "upgrade", "X-One", "x-two",
+		"X-Three" };
 	static const char *stays[] = { "Content-Type", "Accept", "X-Four", "t", "Trailers", "X-On" };
 	struct header all[] = { { STR("Connection"), STR("x-one , X-Two") }, { STR("Accept"), STR("X-Four") },
 		{ STR("connection"), STR(",,x-three,") } };
