@@ -159,6 +159,15 @@ scan_text(struct scan *s)
 	return (struct str){ "", 0 };
 }
 
+static bool
+read_true(struct scan *s)
+{
+	bool is_true = peek(s) == 't';	/* no other value begins so, or the text is bad */
+
+	scan_skip(s);
+	return is_true;
+}
+
 /* The words of one message: its parts, as slices of the body. More than this never fit into a hint. */
 struct text {
 	struct str parts[8];
@@ -340,7 +349,7 @@ looks_like_key(struct str s)
 	for (size_t i = 0; i < sizeof(prefixes) / sizeof(*prefixes); i++) {
 		size_t n = strlen(prefixes[i]);
 
-		if (s.n >= n + 6 && strncasecmp(s.p, prefixes[i], n) == 0)
+		if (s.n >= n + 5 && strncasecmp(s.p, prefixes[i], n) == 0)
 			return true;
 	}
 	for (size_t i = 0; i < s.n; i++) {
@@ -448,7 +457,7 @@ prompt_read(struct prompt *p, struct str body, bool hints)
 		if (str_is(key, "model"))
 			model = scan_text(&s);
 		else if (str_is(key, "stream"))
-			stream = peek(&s) == 't' && scan_scalar(&s).n;
+			stream = read_true(&s);
 		else if (str_is(key, "prompt_cache_key"))
 			cache_key = scan_text(&s);
 		else if (str_is(key, "metadata"))
@@ -530,7 +539,7 @@ read_usage(struct scan *s, struct prompt_usage *u)
 	}
 }
 
-#define USAGE_MAX 8192	/* bounds the work on a hostile answer; real ones have some 300 bytes */
+#define USAGE_MAX 4096	/* bounds the work on a hostile answer; real ones have some 300 bytes */
 
 void
 prompt_usage_read(struct prompt_usage *u, struct str tail)
