@@ -339,43 +339,93 @@ write_once(int fd, const char *p, size_t size)
 	return n == (ssize_t)size ? 0 : -1;
 }
 
-/* 0, -1, or 1: the file was rotated out of existence meanwhile, and the line with it. */
-static int
-append_once(const char *path, struct str line, long long max_bytes, int backups, struct fail *f)
+void
+file_lines_close(struct file_lines *l)
 {
-	int fd = open(path, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0600);
-	struct stat st;
-	int rc = 0, saved;
+	if (l->path)
+		close(l->fd);
+	free(l->path);
+	*l = (struct file_lines){ .path = NULL };
+}
 
+static int
+lines_open(struct file_lines *l, const char *path, struct fail *f)
+{
+	int flags = O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
+	int fd = open(path, flags | O_NOATIME, 0600);
+
+	/* Looking at the last byte of a file just written would mark its inode dirty each time; owners can say no. */
+	if (fd < 0 && errno == EPERM)
+		fd = open(path, flags, 0600);
 	if (fd < 0)
 		return fail_sys(f, "open %s", path);
-	if (fstat(fd, &st) < 0) {
-		rc = fail_sys(f, "stat %s", path);
-	} else if (!S_ISREG(st.st_mode) && !S_ISCHR(st.st_mode)) {
-		errno = EINVAL;
-		rc = fail_set(f, FAIL_SYSTEM, "%s is not a file that lines can be added to", path);
-	} else if ((ends_torn(fd, &st) && write_once(fd, "\n", 1) < 0) || write_once(fd, line.p, line.n) < 0) {
-		rc = fail_sys(f, "append to %s", path);
-	} else if (S_ISREG(st.st_mode) && fstat(fd, &st) == 0) {
-		if (st.st_nlink == 0)
-			rc = 1;
-		else if (max_bytes > 0 && st.st_size >= max_bytes)
-			rotate(path, &st, backups);
-	}
-	saved = errno;
+	*l = (struct file_lines){ .path = strdup(path), .fd = fd, .looked = clock_wall() };
+	if (l->path)
+		return 0;
 	close(fd);
-	errno = saved;
-	return rc;
+	errno = ENOMEM;
+	return fail_memory(f);
+}
+
+/* Whether the path names another file by now. Looked at once a second; what we rotate ourselves is told by its size. */
+static bool
+lines_moved(struct file_lines *l, const struct stat *st)
+{
+	time_t now = clock_wall();
+	struct stat named;
+
+	if (now == l->looked)
+		return false;
+	l->looked = now;
+	return stat(l->path, &named) < 0 || named.st_ino != st->st_ino || named.st_dev != st->st_dev;
+}
+
+int
+file_lines_add(struct file_lines *l, const char *path, struct str line, long long max_bytes, int backups, struct fail *f)
+{
+	struct stat st;
+
+	for (int round = 0;; round++) {
+		if (l->path && strcmp(l->path, path) != 0)
+			file_lines_close(l);
+		if (!l->path && lines_open(l, path, f) < 0)
+			return -1;
+		if (fstat(l->fd, &st) < 0)
+			return fail_sys(f, "stat %s", path);
+		if (!S_ISREG(st.st_mode) && !S_ISCHR(st.st_mode)) {
+			file_lines_close(l);
+			errno = EINVAL;
+			return fail_set(f, FAIL_SYSTEM, "%s is not a file that lines can be added to", path);
+		}
+		/* A file that cannot be moved away is written to all the same. */
+		if (round < 3 && S_ISREG(st.st_mode)) {
+			bool full = max_bytes > 0 && st.st_size >= max_bytes;
+
+			if (full)
+				rotate(path, &st, backups);
+			if (full || st.st_nlink == 0 || lines_moved(l, &st)) {
+				file_lines_close(l);
+				continue;
+			}
+		}
+		if ((ends_torn(l->fd, &st) && write_once(l->fd, "\n", 1) < 0) || write_once(l->fd, line.p, line.n) < 0)
+			return fail_sys(f, "append to %s", path);
+		/* Without backups a full file is deleted, maybe just before our line went into it. */
+		if (backups > 0 || max_bytes <= 0 || round >= 3 || fstat(l->fd, &st) < 0 || st.st_nlink > 0)
+			return 0;
+	}
 }
 
 int
 file_append_line(const char *path, struct str line, long long max_bytes, int backups, struct fail *f)
 {
-	int rc = append_once(path, line, max_bytes, backups, f);
+	struct file_lines l = { .path = NULL };
+	int rc = file_lines_add(&l, path, line, max_bytes, backups, f);
+	int saved = errno;
 
-	for (int again = 0; rc > 0 && again < 3; again++)
-		rc = append_once(path, line, max_bytes, backups, f);
-	return rc < 0 ? -1 : 0;
+	file_lines_close(&l);
+	errno = saved;
+	return rc;
 }
 
 char *

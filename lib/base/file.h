@@ -11,6 +11,7 @@
 #include "base/fail.h"
 
 #include <sys/stat.h>
+#include <time.h>
 
 /* What tells one version of a file from the next, without reading it. */
 struct file_stamp {
@@ -51,13 +52,28 @@ int file_lock_fd(int fd, int timeout_ms, struct fail *f);
 void file_unlock_fd(int fd);
 
 /*
- * Adds one line (it must end in a newline) to a file with a single write, and
- * moves the file to path.1, path.1 to path.2 and so on up to `backups` when
- * it is over max_bytes (0: never). Safe from many processes at once: no line
- * is torn, and none is lost but with the oldest backup. A full disk may leave
- * half a line; the next one starts on a line of its own. -1 keeps errno.
+ * Adds one line (it must end in a newline) to a file with a single write. A file
+ * that has reached max_bytes (0: never) is moved to path.1 before, path.1 to
+ * path.2 and so on up to `backups`. Safe from many processes at once: no line is
+ * torn, and none is lost but with the oldest backup. A full disk may leave half a
+ * line; the next one starts on a line of its own. -1 keeps errno.
  */
 int file_append_line(const char *path, struct str line, long long max_bytes, int backups, struct fail *f);
+
+/*
+ * The same for a process that does it again and again: the file stays open from line to line,
+ * which halves the cost. Start with { .path = NULL }; a file that was moved or removed by
+ * somebody else is noticed within a second.
+ */
+struct file_lines {
+	char *path;	/* NULL: nothing is open */
+	int fd;
+	time_t looked;
+};
+
+int file_lines_add(struct file_lines *l, const char *path, struct str line, long long max_bytes, int backups,
+    struct fail *f);
+void file_lines_close(struct file_lines *l);
 
 /* write() until all is out; -1 with errno. For files and blocking descriptors. */
 int file_write_all(int fd, struct str s);

@@ -14,7 +14,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define LINE_MAX_BYTES (64 * 1024)
+#define VALUE_MAX 4096		/* more of a message or a value is cut off: an event is a sentence */
+#define LINE_MAX_BYTES (256 * 1024)
 #define DUE_SECONDS 60
 
 static const char *
@@ -71,15 +72,18 @@ struct event {
 static void
 add_field(struct event *e, const char *name, const char *value)
 {
+	struct str v = str_sub(str_from(value), 0, VALUE_MAX);
+
 	json_key(&e->out, name);
-	json_put_cstr(&e->out, value);
-	buf_printf(&e->plain, "%s%s=%s", e->some ? ", " : " (", name, value);
+	json_put(&e->out, v);
+	buf_printf(&e->plain, "%s%s=%.*s", e->some ? ", " : " (", name, STR_F(v));
 	e->some = true;
 }
 
 static void
 begin(struct event *e, enum event_level level, const char *message)
 {
+	struct str text = str_sub(str_from(message), 0, VALUE_MAX);
 	char ts[CLOCK_LOCAL_SIZE];
 
 	*e = (struct event){ .line = BUF(LINE_MAX_BYTES), .plain = BUF(LINE_MAX_BYTES) };
@@ -91,8 +95,8 @@ begin(struct event *e, enum event_level level, const char *message)
 	json_key(&e->out, "level");
 	json_put_cstr(&e->out, level_name(level));
 	json_key(&e->out, "message");
-	json_put_cstr(&e->out, message);
-	buf_printf(&e->plain, "%s: %s: %s", program_invocation_short_name, level_name(level), message);
+	json_put(&e->out, text);
+	buf_printf(&e->plain, "%s: %s: %.*s", program_invocation_short_name, level_name(level), STR_F(text));
 }
 
 static void

@@ -155,33 +155,28 @@ trace_format(const struct trace_record *t, const struct config *c, struct buf *l
 	buf_puts(line, t->dry_run ? ", \"dry_run\": true}\n" : ", \"dry_run\": false}\n");
 }
 
+/* Kept open from request to request: opening it anew would cost as much as all the rest of a line. */
+static struct file_lines trace_lines;
+
 int
 trace_write(const struct trace_record *t, const struct config *c, struct fail *f)
 {
-	struct buf line = BUF(TRACE_LINE_MAX), path = BUF(8192);
-	size_t folder;
-	int rc = -1;
+	struct buf line = BUF(TRACE_LINE_MAX);
+	char *folder = file_join(c->state_dir, "trace");
+	char *path = folder ? file_join(folder, "trace.jsonl") : NULL;
+	long long max_bytes = c->trace_max_mb << 20;
+	int backups = (int)c->trace_backups, rc;
 
 	trace_format(t, c, &line);
-	buf_puts(&path, c->state_dir);
-	buf_puts(&path, "/trace");
-	folder = path.n;
-	buf_puts(&path, "/trace.jsonl");
-	if (buf_bad(&line) || buf_bad(&path)) {
-		fail_set(f, FAIL_SYSTEM, "a trace line is too long to be written");
-		goto out;
-	}
-	rc = file_append_line(path.p, buf_view(&line), c->trace_max_mb << 20, (int)c->trace_backups, f);
-	if (rc < 0 && errno == ENOENT) {
-		path.p[folder] = '\0';
-		rc = file_mkdirs(path.p, f);
-		path.p[folder] = '/';
-		if (rc == 0)
-			rc = file_append_line(path.p, buf_view(&line), c->trace_max_mb << 20,
-			    (int)c->trace_backups, f);
-	}
-out:
-	buf_free(&path);
+	if (!path)
+		rc = fail_memory(f);
+	else if (buf_bad(&line))
+		rc = fail_set(f, FAIL_SYSTEM, "a trace line is too long to be written");
+	else if ((rc = file_lines_add(&trace_lines, path, buf_view(&line), max_bytes, backups, f)) < 0 &&
+	    errno == ENOENT && (rc = file_mkdirs(folder, f)) == 0)
+		rc = file_lines_add(&trace_lines, path, buf_view(&line), max_bytes, backups, f);
+	free(path);
+	free(folder);
 	buf_free(&line);
 	return rc;
 }

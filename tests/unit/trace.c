@@ -251,6 +251,38 @@ folder_and_modes(void)
 	free(c.state_dir);
 }
 
+/* The file is kept open; when somebody takes it away the lines must not go with it. */
+static void
+taken_away(void)
+{
+	struct config c = config_in("moved");
+	struct trace_record t = sample();
+	char *folder = file_join(c.state_dir, "trace"), *path = file_join(folder, "trace.jsonl");
+	char *aside = file_join(dir, "aside");
+
+	CHECK_INT(trace_write(&t, &c, NULL), 0);
+	CHECK_INT(unlink(path), 0);
+	CHECK_INT(trace_write(&t, &c, NULL), 0);
+	CHECK_INT(count_lines(path), 1);
+	CHECK_INT(unlink(path), 0);
+	CHECK_INT(rmdir(folder), 0);
+	CHECK_INT(trace_write(&t, &c, NULL), 0);
+	CHECK_INT(count_lines(path), 1);
+	CHECK_INT(truncate(path, 0), 0);
+	CHECK_INT(trace_write(&t, &c, NULL), 0);
+	CHECK_INT(count_lines(path), 1);
+	CHECK_INT(rename(path, aside), 0);
+	usleep(1100000);
+	CHECK_INT(trace_write(&t, &c, NULL), 0);
+	CHECK_INT(count_lines(path), 1);
+	CHECK_INT(count_lines(aside), 1);
+	trace_free(&t);
+	free(aside);
+	free(path);
+	free(folder);
+	free(c.state_dir);
+}
+
 /* The disk fills up in the middle of a line. */
 static void
 full_disk(void)
@@ -300,13 +332,18 @@ rotation_under_load(long long limit, int backups, const char *name)
 
 	for (int w = 0; w < WRITERS; w++) {
 		if (fork() == 0) {
+			struct file_lines kept = { .path = NULL };
 			char line[512];
 
 			for (int i = 0; i < LINES; i++) {
 				int n = snprintf(line, sizeof(line), "{\"writer\": %d, \"line\": %d, \"pad\": \"%0*d\"}\n",
 				    w, i, 20 + (i * 7 + w * 13) % 300, 0);
 
-				if (file_append_line(path, (struct str){ line, (size_t)n }, limit, backups, NULL) < 0)
+				struct str text = { line, (size_t)n };
+
+				/* Half of them keep the file open, half do not. */
+				if ((w % 2 ? file_append_line(path, text, limit, backups, NULL) :
+				    file_lines_add(&kept, path, text, limit, backups, NULL)) < 0)
 					_exit(1);
 			}
 			_exit(0);
@@ -485,6 +522,7 @@ main(void)
 	read_back();
 	foreign_lines();
 	folder_and_modes();
+	taken_away();
 	full_disk();
 	rotation_under_load(32768, 400, "many");
 	rotation_under_load(2000, 4000, "tiny");
