@@ -74,6 +74,18 @@ program_warn(const char *name, const char *fmt, ...)
 }
 
 int
+program_config(const char *name, struct config *c, const char *const *args)
+{
+	struct fail f;
+
+	if (config_load(c, args, &f) < 0)
+		return program_fail(name, &f);
+	for (char *const *w = c->warnings; *w; w++)
+		program_warn(name, "%s", *w);
+	return 0;
+}
+
+int
 program_help(const char *name, const char *usage)
 {
 	fputs(usage, stdout);

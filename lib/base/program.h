@@ -14,8 +14,8 @@
  *			case 'h': return program_help(NAME, usage);
  *			default: return program_option_error(NAME, argv, opt, options);
  *			}
- *		if (config_load(&c, NULL, &f) < 0)
- *			return program_fail(NAME, &f);
+ *		if ((code = program_config(NAME, &c, NULL)))
+ *			return code;
  *		...
  *		return program_end(NAME, 0);
  *	}
@@ -26,6 +26,7 @@
 #ifndef KMI_BASE_PROGRAM_H
 #define KMI_BASE_PROGRAM_H
 
+#include "base/config.h"
 #include "base/fail.h"
 
 #include <getopt.h>
@@ -43,6 +44,9 @@ int program_end(const char *name, int code);
 /* `NAME: error: text`, and `NAME: hint: ...` when there is one. Returns the exit code. */
 int program_fail(const char *name, const struct fail *f);
 void program_warn(const char *name, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* config_load() with its warnings and errors said on stderr. 0, or the exit code. */
+int program_config(const char *name, struct config *c, const char *const *args);
 
 /* The answer to --help, on stdout. Returns the exit code. */
 int program_help(const char *name, const char *usage);

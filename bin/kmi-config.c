@@ -1,0 +1,254 @@
+/*
+ * kmi-config: every setting, its value, and where it came from.
+ *
+ *	kmi-config [--json] [NAME]
+ *	kmi-config --explain [NAME]
+ *
+ * Prints what config_load() found, as a table or as JSON; with a NAME only
+ * that setting's value. Secrets are shown as ***. Reads the files that hold
+ * settings and nothing else.
+ */
+#include "base/config.h"
+#include "base/json.h"
+#include "base/program.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define NAME "kmi-config"
+#define TEXT_MAX (64u << 20)
+#define WIDE 22		/* a value longer than this goes to the end, or the table would outgrow 80 columns */
+
+static const char usage[] =
+    "usage: kmi config [--json] [NAME]\n"
+    "       kmi config --explain [NAME]\n"
+    "\n"
+    "Prints every setting with its value and where it came from; secrets are masked.\n"
+    "With a NAME (KMI_DRY_RUN, or dry_run): that value alone.\n"
+    "\n"
+    "  --json      the same for scripts\n"
+    "  --explain   what the settings mean, their defaults, and what is allowed\n"
+    "  -h, --help  this text\n";
+
+static const struct option options[] = {
+	{ "explain", no_argument, NULL, 'e' },
+	{ "help", no_argument, NULL, 'h' },
+	{ "json", no_argument, NULL, 'j' },
+	{ NULL, 0, NULL, 0 },
+};
+
+/* Characters, not bytes, so that columns stay columns. */
+static size_t
+width(struct str s)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < s.n; i++)
+		n += (s.p[i] & 0xc0) != 0x80;
+	return n;
+}
+
+static void
+put_cell(struct buf *out, struct str s, size_t columns)
+{
+	size_t used = width(s);
+
+	/* A value with an escape sequence in it must not reach the terminal as one. */
+	for (size_t i = 0; i < s.n; i++)
+		buf_putc(out, (unsigned char)s.p[i] < 0x20 || s.p[i] == 0x7f ? '?' : s.p[i]);
+	buf_fill(out, ' ', (used < columns ? columns - used : 0) + 2);
+}
+
+static void
+put_row(struct buf *out, struct str name, struct str value, struct str source, const size_t columns[2])
+{
+	put_cell(out, name, columns[0]);
+	put_cell(out, value, columns[1]);
+	put_cell(out, source, 0);
+	out->n -= 2;
+	buf_putc(out, '\n');
+}
+
+/* The rows whose values are short, or those whose values are long. */
+static void
+put_rows(struct buf *out, const struct config *c, const size_t columns[2], bool wide)
+{
+	struct buf value = BUF(TEXT_MAX), source = BUF(TEXT_MAX);
+
+	for (size_t i = 0; i < config_count(); i++) {
+		buf_reset(&value);
+		buf_reset(&source);
+		config_value(c, i, &value);
+		config_origin(c, i, &source);
+		if ((width(buf_view(&value)) > WIDE) == wide)
+			put_row(out, str_from(config_name(i)), buf_view(&value), buf_view(&source), columns);
+	}
+	buf_free(&value);
+	buf_free(&source);
+}
+
+static void
+put_table(struct buf *out, const struct config *c)
+{
+	size_t columns[2] = { strlen("NAME"), strlen("VALUE") };
+	struct buf value = BUF(TEXT_MAX);
+
+	for (size_t i = 0; i < config_count(); i++) {
+		size_t name = strlen(config_name(i)), w;
+
+		buf_reset(&value);
+		config_value(c, i, &value);
+		w = width(buf_view(&value));
+		if (name > columns[0])
+			columns[0] = name;
+		if (w > columns[1] && w <= WIDE)
+			columns[1] = w;
+	}
+	buf_free(&value);
+	put_row(out, STR("NAME"), STR("VALUE"), STR("SOURCE"), columns);
+	put_rows(out, c, columns, false);
+	put_rows(out, c, columns, true);
+}
+
+static void
+put_json_setting(struct json_out *o, const struct config *c, size_t i)
+{
+	const struct config_origin *origin = &c->origins[i];
+	struct buf text = BUF(TEXT_MAX);
+
+	json_open(o, '{');
+	json_key(o, "name");
+	json_put_cstr(o, config_name(i));
+	json_key(o, "value");
+	config_value(c, i, &text);
+	json_put(o, buf_view(&text));
+	json_key(o, "default");
+	buf_reset(&text);
+	config_default(i, &text);
+	json_put(o, buf_view(&text));
+	json_key(o, "source");
+	json_put_cstr(o, config_source_name(origin->source));
+	json_key(o, "file");
+	json_put_cstr(o, origin->file);
+	json_key(o, "line");
+	if (origin->line)
+		json_put_int(o, origin->line);
+	else
+		json_put_null(o);
+	json_key(o, "secret");
+	json_put_bool(o, config_is_secret(i));
+	json_close(o, '}');
+	buf_free(&text);
+}
+
+/* One setting, or all when `only` is -1. */
+static void
+put_json(struct buf *out, const struct config *c, int only)
+{
+	struct json_out o = { .to = out };
+
+	json_open(&o, '{');
+	json_key(&o, "settings");
+	json_open(&o, '[');
+	for (size_t i = 0; i < config_count(); i++)
+		if (only < 0 || i == (size_t)only)
+			put_json_setting(&o, c, i);
+	json_close(&o, ']');
+	json_key(&o, "warnings");
+	json_open(&o, '[');
+	for (char *const *w = c->warnings; *w; w++)
+		json_put_cstr(&o, *w);
+	json_close(&o, ']');
+	json_close(&o, '}');
+	buf_putc(out, '\n');
+}
+
+static void
+put_explanation(struct buf *out, size_t i)
+{
+	struct buf text = BUF(TEXT_MAX);
+
+	config_default(i, &text);
+	buf_printf(out, "%s\n    %s\n    default: %.*s\n", config_name(i), config_help(i), STR_F(buf_view(&text)));
+	buf_reset(&text);
+	config_allowed(i, &text);
+	buf_printf(out, "    allowed: %.*s\n", STR_F(buf_view(&text)));
+	buf_free(&text);
+}
+
+static void
+explain(struct buf *out, int only)
+{
+	for (size_t i = 0; i < config_count(); i++)
+		if (only < 0 || i == (size_t)only)
+			put_explanation(out, i);
+}
+
+static int
+no_such_setting(const char *name)
+{
+	const char *near = config_nearest(name);
+	struct fail f;
+
+	fail_set(&f, FAIL_USAGE, "unknown setting %s", name);
+	if (near)
+		fail_hint(&f, "did you mean %s?", near);
+	else
+		fail_hint(&f, NAME " lists them all");
+	return program_fail(NAME, &f);
+}
+
+int
+main(int argc, char **argv)
+{
+	struct buf out = BUF(TEXT_MAX);
+	bool json = false, only_explain = false;
+	struct config c = { 0 };
+	struct fail f;
+	int opt, only = -1, code;
+
+	program_start();
+	while ((opt = getopt_long(argc, argv, ":h", options, NULL)) >= 0)
+		switch (opt) {
+		case 'e':
+			only_explain = true;
+			break;
+		case 'j':
+			json = true;
+			break;
+		case 'h':
+			return program_help(NAME, usage);
+		default:
+			return program_option_error(NAME, argv, opt, options);
+		}
+	if (argc - optind > 1)
+		return program_usage(NAME, "one setting at a time: %s", argv[optind + 1]);
+	if (json && only_explain)
+		return program_usage(NAME, "--json and --explain do not go together");
+	if (optind < argc && (only = config_find(argv[optind])) < 0)
+		return no_such_setting(argv[optind]);
+	if (only_explain) {
+		explain(&out, only);	/* helps to mend a configuration that does not load */
+	} else if (json) {
+		if (config_load(&c, NULL, &f) < 0)
+			return program_fail(NAME, &f);
+		put_json(&out, &c, only);
+	} else {
+		if ((code = program_config(NAME, &c, NULL)))
+			return code;
+		if (only >= 0) {
+			config_value(&c, (size_t)only, &out);
+			buf_putc(&out, '\n');
+		} else {
+			put_table(&out, &c);
+		}
+	}
+	if (buf_bad(&out)) {
+		fail_memory(&f);
+		return program_fail(NAME, &f);
+	}
+	fwrite(out.p, 1, out.n, stdout);
+	buf_free(&out);
+	config_free(&c);
+	return program_end(NAME, 0);
+}
