@@ -13,6 +13,7 @@
 #define TOKEN_MAX 4096
 #define ACTOR_MAX 200
 #define MONTH (31 * 24 * 3600)
+#define YEAR (366 * 24 * 3600)
 
 static const char *const strategies[] = { "round-robin", "session", "most-quota", NULL };
 static const char *const locales[] = { "en", "ru", NULL };
@@ -55,7 +56,7 @@ const struct setting settings[] = {
 	    "lock when the answer gives no better hint"),
 	NUMBER("COOLDOWN_MAX_SECONDS", cooldown_max_seconds, "21600", 1, MONTH,
 	    "a longer hint of the upstream is probed again at this age"),
-	NUMBER("PAYMENT_BLOCK_SECONDS", payment_block_seconds, "3600", 0, 12 * MONTH,
+	NUMBER("PAYMENT_BLOCK_SECONDS", payment_block_seconds, "3600", 0, YEAR,
 	    "block after a payment error; 0: until unlocked by hand"),
 
 	BOOL("REQUIRE_USAGE_BEFORE_REQUEST", require_usage_before_request, "0",
