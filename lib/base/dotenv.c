@@ -239,7 +239,7 @@ read_value(struct reader *r, char **value)
 	else
 		put_expanded(r, &whole, buf_view(&plain));
 	if (buf_bad(&plain) || buf_bad(&whole)) {
-		bad(r, line, "the value expands to more than is allowed");
+		bad(r, line, "the value expands to more than can be kept");
 		goto out;
 	}
 	r->budget -= whole.n;

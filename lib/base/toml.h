@@ -9,8 +9,9 @@
  *
  * Getters take NULL and give "not there", so chains need no checks between.
  * The tree owns its strings; the text is not needed afterwards. Memory and
- * time grow with the text's length and no faster; what is nested deeper than
- * TOML_DEPTH_MAX is refused. CRLF inside a string reads as LF. Messages hold
+ * time grow with the text's length and no faster, but a byte of text can cost
+ * fifty of memory, so the caller caps what it reads; what is nested deeper
+ * than TOML_DEPTH_MAX is refused. CRLF inside a string reads as LF. Messages hold
  * neither keys nor values: either may be a secret in a wrong place.
  */
 #ifndef KMI_BASE_TOML_H
