@@ -132,6 +132,9 @@ lock_apply(struct state_key *k, const struct judgement *j, time_t started, const
 {
 	bool blocks = j->verdict == VERDICT_AUTH || j->verdict == VERDICT_PAYMENT;
 
+	/* An attempt that began later used the newer file; one that was on its way may have used the older. */
+	if (started >= k->exhausted.set_at && started >= k->blocked.set_at)
+		(void)lock_file_changed(k, tag);
 	switch (j->verdict) {
 	case VERDICT_OK:
 		served(k, started, now);

@@ -2,6 +2,7 @@
 
 #include "keys/answer.h"
 
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -206,7 +207,7 @@ read_rule(struct str line, int number, struct rule *r, struct fail *f)
 }
 
 static int
-add_rules(struct verdict_rules *r, struct str text, struct fail *f)
+add_rules(struct verdict_rules *r, struct str text, size_t max, struct fail *f)
 {
 	int result = 0;
 
@@ -217,8 +218,8 @@ add_rules(struct verdict_rules *r, struct str text, struct fail *f)
 		struct rule *more;
 		int got = read_rule(line, number, &rule, &bad);
 
-		if (got > 0 && r->count == VERDICT_RULES_MAX)
-			got = fail_set(&bad, FAIL_INPUT, "line %d: more than %d rules", number, VERDICT_RULES_MAX);
+		if (got > 0 && r->count >= max)
+			got = fail_set(&bad, FAIL_INPUT, "line %d: more than %zu rules", number, max);
 		if (got < 0 && result == 0) {
 			result = -1;
 			if (f)
@@ -252,8 +253,8 @@ verdict_rules_make(struct verdict_rules **out, struct str user, struct fail *f)
 		*out = NULL;
 		return fail_memory(f);
 	}
-	result = add_rules(r, (struct str){ r->user, user.n }, f);
-	if (add_rules(r, str_from(builtin), result < 0 ? NULL : f) < 0)
+	result = add_rules(r, (struct str){ r->user, user.n }, VERDICT_RULES_MAX, f);
+	if (add_rules(r, str_from(builtin), SIZE_MAX, result < 0 ? NULL : f) < 0)
 		result = -1;
 	return result;
 }
