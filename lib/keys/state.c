@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #define LINE_START_MAX 1600	/* what the quick ways read to find a label: 255 bytes, all escaped, are 1,535 */
@@ -104,27 +105,45 @@ foreign(struct state_file *sf, struct fail *f)
 	return fail_set(f, FAIL_INPUT, "%s is not laid out as kmi writes it", sf->path);
 }
 
-/* Makes sf->fd the file that path names now. */
+/* Takes down which file sf->fd is. */
 static int
-follow(struct state_file *sf, struct fail *f)
+look(struct state_file *sf, struct fail *f)
 {
 	struct stat st;
 
+	if (fstat(sf->fd, &st) < 0)
+		return fail_sys(f, "stat %s", sf->path);
+	sf->device = st.st_dev;
+	sf->inode = st.st_ino;
+	sf->size = (unsigned long long)st.st_size;
+	return S_ISREG(st.st_mode) ? 0 : foreign(sf, f);
+}
+
+/*
+ * Makes sf->fd the file that path names now. Not stat(): asking for the times of a file makes the kernel give its
+ * next write a time of its own, and write the inode for it, at twice the price of the write.
+ */
+static int
+follow(struct state_file *sf, struct fail *f)
+{
+	struct statx sx;
+
 	if (!sf->path)
 		return fail_set(f, FAIL_SYSTEM, "state.json is not open");
-	if (stat(sf->path, &st) < 0)
+	if (statx(AT_FDCWD, sf->path, 0, STATX_INO | STATX_SIZE | STATX_TYPE, &sx) < 0)
 		return fail_sys(f, "open %s", sf->path);
-	if (sf->fd >= 0 && st.st_dev == sf->seen.device && st.st_ino == sf->seen.inode) {
-		file_stamp_of(&sf->seen, &st);
+	if (!S_ISREG(sx.stx_mode))
+		return foreign(sf, f);
+	if (sf->fd >= 0 && sx.stx_ino == sf->inode && makedev(sx.stx_dev_major, sx.stx_dev_minor) == sf->device) {
+		sf->size = sx.stx_size;
 		return 0;
 	}
 	if (sf->fd >= 0)
 		close(sf->fd);
 	sf->fd = open_best(sf->path, 0);
-	if (sf->fd < 0 || fstat(sf->fd, &st) < 0)
+	if (sf->fd < 0)
 		return fail_sys(f, "open %s", sf->path);
-	file_stamp_of(&sf->seen, &st);
-	return S_ISREG(st.st_mode) ? 0 : foreign(sf, f);
+	return look(sf, f);
 }
 
 /* The folder of a renamed file, so that the new name is on the disk too. */
@@ -187,9 +206,7 @@ replace(struct state_file *sf, struct buf *text, bool sync, struct fail *f)
 		close(sf->fd);
 	sf->fd = fd;
 	fd = -1;
-	st.st_size = (off_t)text->n;
-	file_stamp_of(&sf->seen, &st);
-	rc = 0;
+	rc = look(sf, f);
 out:
 	if (fd >= 0) {
 		unlink(temp);
@@ -215,7 +232,7 @@ patch_copy(struct state_file *sf, size_t at, struct str row, struct fail *f)
 
 	if (file_read(sf->path, STATE_SIZE_MAX, &text, NULL, f) < 0)
 		goto out;
-	if (text.n != sf->seen.size || at + row.n > text.n) {
+	if (text.n != sf->size || at + row.n > text.n) {
 		foreign(sf, f);
 		goto out;
 	}
@@ -226,17 +243,17 @@ out:
 	return rc;
 }
 
+/* `row` is what stands there now. */
 static int
-poke(struct state_file *sf, const struct layout *l, size_t at, const long long *was, const long long *now,
+poke(struct state_file *sf, const struct layout *l, char *row, size_t at, const long long *was, const long long *now,
     struct fail *f)
 {
-	char row[LAYOUT_ROW_MAX];
 	size_t n = layout_length(l);
 	long long held[LAYOUT_FIELDS_MAX];
 
 	if (!sf->locked)
 		return fail_set(f, FAIL_SYSTEM, "%s is not locked", sf->path);
-	if (!read_at(sf, at, row, n) || layout_read(l, (struct str){ row, n }, held) < 0)
+	if (layout_read(l, (struct str){ row, n }, held) < 0)
 		return foreign(sf, f);
 	if (memcmp(held, was, (size_t)l->count * sizeof(*held)) != 0)
 		return fail_set(f, FAIL_INPUT, "%s was changed meanwhile", sf->path);
@@ -261,8 +278,8 @@ read_head(struct state_file *sf, long long values[HEAD_FIELDS], struct fail *f)
 		return -1;
 	if (!read_at(sf, 0, text, n) || text[0] != '{' ||
 	    layout_read(&layout_head, (struct str){ text + LAYOUT_HEAD_AT, n - LAYOUT_HEAD_AT }, values) < 0 ||
-	    values[HEAD_SCHEMA] != STATE_SCHEMA || values[HEAD_INODE] != LAYOUT_INODE(sf->seen.inode) ||
-	    values[HEAD_SIZE] != (long long)sf->seen.size)
+	    values[HEAD_SCHEMA] != STATE_SCHEMA || values[HEAD_INODE] != LAYOUT_INODE(sf->inode) ||
+	    values[HEAD_SIZE] != (long long)sf->size)
 		return foreign(sf, f);
 	return 0;
 }
@@ -282,12 +299,15 @@ int
 state_poke(struct state_file *sf, const struct state_head *was, const struct state_head *now, struct fail *f)
 {
 	long long old[HEAD_FIELDS], new[HEAD_FIELDS];
+	char row[LAYOUT_ROW_MAX];
 
+	if (!read_at(sf, LAYOUT_HEAD_AT, row, layout_length(&layout_head)))
+		return foreign(sf, f);
 	layout_from_head(was, old);
 	layout_from_head(now, new);
-	old[HEAD_INODE] = new[HEAD_INODE] = LAYOUT_INODE(sf->seen.inode);
-	old[HEAD_SIZE] = new[HEAD_SIZE] = (long long)sf->seen.size;
-	return poke(sf, &layout_head, LAYOUT_HEAD_AT, old, new, f);
+	old[HEAD_INODE] = new[HEAD_INODE] = LAYOUT_INODE(sf->inode);
+	old[HEAD_SIZE] = new[HEAD_SIZE] = (long long)sf->size;
+	return poke(sf, &layout_head, row, LAYOUT_HEAD_AT, old, new, f);
 }
 
 /* What a key's line begins with. */
@@ -298,19 +318,23 @@ line_start(const char *label, struct buf *out)
 	buf_puts(out, ": {");
 }
 
-/* Where the row of counts begins in the line at `offset`, if that is this label's; else 0. */
+/* Reads the row of counts from the line at `offset`, if that is this label's. Returns where it begins, else 0. */
 static size_t
-find_row(struct state_file *sf, size_t offset, const char *label)
+read_row(struct state_file *sf, size_t offset, const char *label, char row[LAYOUT_ROW_MAX], struct fail *f)
 {
 	struct buf start = BUF(LINE_START_MAX);
-	char line[1 + LINE_START_MAX];
-	size_t at = 0;
+	char line[1 + LINE_START_MAX + LAYOUT_ROW_MAX];
+	size_t n = layout_length(&layout_key), at = 0;
 
 	line_start(label, &start);
 	/* No line end stands anywhere but before a line. */
-	if (!buf_bad(&start) && offset && read_at(sf, offset - 1, line, 1 + start.n) && line[0] == '\n' &&
-	    memcmp(line + 1, start.p, start.n) == 0)
+	if (!buf_bad(&start) && offset && read_at(sf, offset - 1, line, 1 + start.n + n) && line[0] == '\n' &&
+	    memcmp(line + 1, start.p, start.n) == 0) {
+		memcpy(row, line + 1 + start.n, n);
 		at = offset + start.n;
+	} else {
+		foreign(sf, f);
+	}
 	buf_free(&start);
 	return at;
 }
@@ -318,11 +342,12 @@ find_row(struct state_file *sf, size_t offset, const char *label)
 int
 state_peek_key(struct state_file *sf, size_t offset, const char *label, struct state_counts *counts, struct fail *f)
 {
-	size_t at = find_row(sf, offset, label), n = layout_length(&layout_key);
 	long long values[KEY_FIELDS];
 	char row[LAYOUT_ROW_MAX];
 
-	if (!at || !read_at(sf, at, row, n) || layout_read(&layout_key, (struct str){ row, n }, values) < 0)
+	if (!read_row(sf, offset, label, row, f))
+		return -1;
+	if (layout_read(&layout_key, (struct str){ row, sizeof(row) }, values) < 0)
 		return foreign(sf, f);
 	layout_to_counts(values, counts);
 	return 0;
@@ -333,13 +358,14 @@ state_poke_key(struct state_file *sf, size_t offset, const char *label, const st
     const struct state_counts *now, struct fail *f)
 {
 	long long old[KEY_FIELDS], new[KEY_FIELDS];
-	size_t at = find_row(sf, offset, label);
+	char row[LAYOUT_ROW_MAX];
+	size_t at = read_row(sf, offset, label, row, f);
 
 	if (!at)
-		return foreign(sf, f);
+		return -1;
 	layout_from_counts(was, old);
 	layout_from_counts(now, new);
-	return poke(sf, &layout_key, at, old, new, f);
+	return poke(sf, &layout_key, row, at, old, new, f);
 }
 
 static int
@@ -498,7 +524,7 @@ state_save(struct state_file *sf, struct state *st, bool sync, struct fail *f)
 	if (!sf->locked)
 		return fail_set(f, FAIL_SYSTEM, "%s is not locked", sf->path ? sf->path : "state.json");
 	if (state_peek(sf, &head, NULL) == 0 && head.epoch == epoch) {
-		state_print(st, sf->seen.inode, &wanted);
+		state_print(st, sf->inode, &wanted);
 		if (!buf_bad(&wanted) && file_read(sf->path, STATE_SIZE_MAX, &held, NULL, NULL) == 0 &&
 		    rows_suffice(st, buf_view(&held), buf_view(&wanted))) {
 			rc = write_rows(sf, st, buf_view(&held), buf_view(&wanted), sync, f);

@@ -67,7 +67,7 @@ struct state_file {
 	pid_t pid;		/* whose lock_fd it is: after fork() a process needs its own */
 	bool locked;
 	int fd;			/* the file as last seen, -1 = not open */
-	struct file_stamp seen;	/* device and inode tell whether path still names fd */
+	unsigned long long device, inode, size;		/* which file that is: path may name another by now */
 };
 
 struct lock {
