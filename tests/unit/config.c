@@ -179,7 +179,7 @@ refusals(void)
 		{ "KMI_ROTATE_STRATEGY", "random" }, { "KMI_LOCALE", "de" }, { "KMI_TIMEZONE", "Nowhere/City" },
 		{ "KMI_TIMEZONE", "Europe" }, { "KMI_TIMEZONE", "+99:00" }, { "KMI_TIMEZONE", "zone.tab" },
 		{ "KMI_STATE_DIR", "" }, { "KMI_AUTHS_DIR", " " }, { "KMI_AUDIT_ACTOR", "" },
-		{ "KMI_PROXY_TOKEN", "two words" }, { "KMI_PROXY_TOKEN", "new\nline" }, { "KMI_PROXY_TOKEN", "\xd1\x8f" },
+		{ "KMI_PROXY_TOKEN", "two words" }, { "KMI_PROXY_TOKEN", "a\tb" }, { "KMI_PROXY_TOKEN", "\xd1\x8f" },
 		{ "KMI_PROXY_MAX_BODY_MB", "0" }, { "KMI_PROXY_MAX_CONNECTIONS", "0" },
 	};
 
