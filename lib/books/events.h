@@ -6,7 +6,7 @@
  *
  * Fields are pairs of C strings, NULL at the end; a value may not be NULL, the list would end there. What
  * cannot be written goes to stderr as one line, "PROGRAM: level: message (name=value, ...)". Secrets are the
- * caller's to keep out. Times are written in the zone that clock_set_zone() has set for the process.
+ * caller's to keep out. Times are written in the zone that config_load() has set for the process (KMI_TIMEZONE).
  */
 #ifndef KMI_BOOKS_EVENTS_H
 #define KMI_BOOKS_EVENTS_H

@@ -12,6 +12,7 @@
  */
 struct scan {
 	const char *p, *end;
+	int depth_max;		/* of a value that is passed over: up to DEPTH_MAX */
 	bool bad;
 };
 
@@ -127,7 +128,7 @@ scan_skip(struct scan *s)
 			scan_string(s);
 		} else if (c == '{' || c == '[') {
 			s->p++;
-			if (depth == DEPTH_MAX) {
+			if (depth == s->depth_max) {
 				s->bad = true;
 				return;
 			}
@@ -445,7 +446,7 @@ put_session(struct prompt *p, struct str raw)
 void
 prompt_read(struct prompt *p, struct str body, bool hints)
 {
-	struct scan s = { .p = body.p, .end = body.p + body.n };
+	struct scan s = { .p = body.p, .end = body.p + body.n, .depth_max = DEPTH_MAX };
 	struct str key, model = { "", 0 }, cache_key = { "", 0 }, user_id = { "", 0 };
 	struct text last = { .count = 0 };
 	bool first = true, stream = false;
@@ -539,7 +540,8 @@ read_usage(struct scan *s, struct prompt_usage *u)
 	}
 }
 
-#define USAGE_MAX 4096	/* bounds the work on a hostile answer; real ones have some 300 bytes */
+/* Usage has one object in it, not a tree; and what cannot nest cannot make us read the same bytes often. */
+#define USAGE_DEPTH_MAX 4
 
 void
 prompt_usage_read(struct prompt_usage *u, struct str tail)
@@ -553,7 +555,7 @@ prompt_usage_read(struct prompt_usage *u, struct str tail)
 		struct scan s;
 
 		tail = str_sub(tail, (size_t)at + strlen("\"usage\""), tail.n);
-		s = (struct scan){ .p = tail.p, .end = tail.p + (tail.n < USAGE_MAX ? tail.n : USAGE_MAX) };
+		s = (struct scan){ .p = tail.p, .end = tail.p + tail.n, .depth_max = USAGE_DEPTH_MAX };
 		if (!is_key || !take(&s, ':') || !take(&s, '{'))
 			continue;
 		read_usage(&s, &found);

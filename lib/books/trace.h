@@ -10,7 +10,7 @@
  *	if (trace_write(&t, c, &f) < 0) -> an event, at most once a minute
  *	trace_free(&t);
  *
- * Times are written in the zone that clock_set_zone() has set for the process.
+ * Times are written in the zone that config_load() has set for the process (KMI_TIMEZONE).
  */
 #ifndef KMI_BOOKS_TRACE_H
 #define KMI_BOOKS_TRACE_H

@@ -328,7 +328,7 @@ rotation_under_load(long long limit, int backups, const char *name)
 {
 	enum { WRITERS = 8, LINES = 2000 };
 	char *path = file_join(dir, name), backup[4096], seen[WRITERS][LINES] = { { 0 } };
-	int lost = 0, doubled = 0, torn = 0, files = 0;
+	int lost = 0, doubled = 0, torn = 0, files = 0, early = 0;
 
 	for (int w = 0; w < WRITERS; w++) {
 		if (fork() == 0) {
@@ -358,6 +358,7 @@ rotation_under_load(long long limit, int backups, const char *name)
 		snprintf(backup, sizeof(backup), i ? "%s.%d" : "%s", path, i);
 		if (file_read(backup, 64 << 20, &text, NULL, NULL) == 0)
 			files++;
+		early += i > 0 && text.n > 0 && text.n < (size_t)limit;
 		for (rest = buf_view(&text); rest.n;) {
 			struct str line = str_cut(&rest, '\n');
 			long long w = -1, n = -1;
@@ -383,6 +384,7 @@ rotation_under_load(long long limit, int backups, const char *name)
 	CHECK_INT(torn, 0);
 	CHECK_INT(doubled, 0);
 	CHECK_INT(lost, 0);
+	CHECK_INT(early, 0);	/* none was moved away before it was full */
 	CHECK(files > 5);
 	free(path);
 }
