@@ -4,17 +4,18 @@
 PREFIX ?= /usr/local
 CFLAGS ?= -O2 -g
 BUILD ?= build
+VERSION = 2.0.0
 Q = $(if $(V),,@)
 
 WARN = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wwrite-strings \
        -Wpointer-arith -Wcast-qual -Wformat=2 -Wvla -Wundef
-OURS = -std=c11 -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -fstack-protector-strong \
+OURS = -std=c11 -DKMI_VERSION=\"$(VERSION)\" -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -fstack-protector-strong \
        -iquote lib -isystem /usr/share/include $(WARN) $(SANITIZE)
 LINK = -Wl,--as-needed -Wl,-z,relro -Wl,-z,now $(SANITIZE)
 
 # Only what a program really calls is linked: the archive gives it the objects it
 # names, and --as-needed drops the libraries that none of those wants.
-LIBS = -lcurl -lsmartcols -l:libbearssl.a -lm
+LIBS = -lcurl -lz -lsmartcols -l:libbearssl.a -lm
 
 LIB_OBJECTS := $(patsubst %.c,$(BUILD)/%.o,$(wildcard lib/*/*.c))
 PROGRAMS := $(patsubst bin/%.c,$(BUILD)/bin/%,$(wildcard bin/*.c))

@@ -1,0 +1,579 @@
+#include "proxy/exchange.h"
+
+#include "base/clock.h"
+#include "base/digest.h"
+#include "books/events.h"
+#include "proxy/decode.h"
+#include "proxy/dryrun.h"
+#include "proxy/reply.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define ERROR_READ_MS 10000	/* an error body that takes longer is judged by what has come */
+#define STREAM_BUFFER (256u << 10)	/* queued for a slow client; after that the upstream waits */
+#define DECODED_MAX (256u << 10)
+
+static void
+set_code(char to[40], const char *code)
+{
+	snprintf(to, 40, "%s", code);
+}
+
+void
+exchange_free(struct exchange *x)
+{
+	picking_free(&x->picking);
+	pick_free(&x->pick);
+	received_free(&x->kept);
+	buf_free(&x->tail);
+	trace_free(&x->trace);
+}
+
+void
+exchange_refuse(struct exchange *x, const struct refusal *no, long long retry_after, struct str keys)
+{
+	struct buf body = BUF(64u << 20), out = BUF(65u << 20);
+	struct reply_own own = {
+		.status = no->status,
+		.retry_after = retry_after,
+		.request_id = x->trace.request_id,
+		.header = no->header,
+		.cors = x->cors,
+		.keep = x->keep,
+		.head_only = str_is(x->request->method, "HEAD"),
+		.minor = x->request->minor,
+	};
+
+	reply_error_body(&body, no->status, no->code, no->message, no->hint, keys);
+	own.body = buf_view(&body);
+	reply_own(&out, &own);
+	conn_send(x->conn, buf_view(&out));
+	x->trace.status = no->status;
+	set_code(x->trace.error_code, no->code);
+	buf_free(&body);
+	buf_free(&out);
+}
+
+static void
+client_left(struct exchange *x)
+{
+	x->keep = false;
+	x->trace.status = x->trace.status ? x->trace.status : 499;
+	set_code(x->trace.error_code, "client_gone");
+}
+
+/* Waits for a time, unless the client leaves before: then false. */
+static bool
+pause_ms(struct exchange *x, int64_t ms)
+{
+	int64_t until = clock_mono_ms() + ms;
+
+	x->trace.wait_ms += ms;
+	while (!x->conn->gone) {
+		struct pollfd fds[2];
+		int64_t left = until - clock_mono_ms();
+
+		if (left <= 0)
+			return true;
+		conn_watch(x->conn, fds);
+		if (poll(fds, 2, left > 60000 ? 60000 : (int)left) > 0)
+			conn_noticed(x->conn, fds);
+	}
+	return false;
+}
+
+/* ---- a key -------------------------------------------------------------------------------------------------- */
+
+static long long
+seconds_up(int64_t ms)
+{
+	return ms <= 0 ? 1 : (ms + 999) / 1000;
+}
+
+/* Nobody could be picked, now or ever: says why, and truly for how long. */
+static void
+refuse_none(struct exchange *x, enum pick_answer answer, const struct pick_none *none)
+{
+	struct refusal no = { .status = none->why.status, .code = none->why.code };
+	int64_t wait_ms = 0;
+
+	if (answer == PICK_LATER) {
+		no = (struct refusal){ .status = 429, .code = "rate_limited",
+			.message = none->whole_proxy ? "kmi's own limit of requests for the whole proxy is reached" :
+						       "every fit key is at its own limit of requests",
+			.hint = none->whole_proxy ? "Wait as Retry-After says, or raise KMI_PROXY_MAX_RPS / KMI_PROXY_MAX_RPM" :
+						    "Wait as Retry-After says, or raise KMI_PROXY_MAX_RPS_PER_KEY / KMI_PROXY_MAX_RPM_PER_KEY" };
+		wait_ms = none->wait_ns / 1000000 + 1;
+	} else if (no.status == 429) {
+		no.message = "every key is locked for now";
+		no.hint = "Wait as Retry-After says; `kmi keys` shows each lock, `kmi unlock` lifts one by hand";
+		wait_ms = (none->why.soonest - clock_wall()) * 1000;
+	} else if (no.status == 402) {
+		no.message = "every key that is left is blocked for payment";
+		no.hint = "Top up an account, then `kmi unlock LABEL`; `kmi keys` shows what each answer said";
+	} else {
+		no.message = "no usable key";
+		no.hint = "`kmi keys` shows every key file and why it is not used; add one to the folder KMI_AUTHS_DIR names";
+	}
+	exchange_refuse(x, &no, no.status == 429 ? seconds_up(wait_ms) : 0, buf_view(&none->keys));
+}
+
+static void
+note_pick(struct exchange *x)
+{
+	x->trace.key_label = x->pick.label;
+	x->trace.key_hash = x->pick.hash;
+	x->trace.account = x->pick.account;
+	x->trace.rotation_index = x->picking.turn;
+	x->trace.eligible = buf_view(&x->picking.eligible);
+}
+
+/* The first key of a request: it may wait for one, as long as KMI_PROXY_WAIT_SECONDS allows. */
+static bool
+first_pick(struct exchange *x)
+{
+	int64_t until = clock_mono_ms() + x->config->proxy_wait_seconds * 1000;
+
+	for (;;) {
+		struct pick_none none;
+		enum pick_answer answer = keyring_pick(x->keyring, &x->picking, &x->pick, &none);
+		int64_t wait = -1, left = until - clock_mono_ms();
+
+		if (answer == PICK_KEY) {
+			pick_none_free(&none);
+			note_pick(x);
+			return true;
+		}
+		if (answer == PICK_LATER)
+			wait = none.wait_ns / 1000000 + 1;
+		else if (none.why.soonest)
+			wait = (none.why.soonest - clock_wall()) * 1000;
+		if (wait >= 0 && wait <= left) {
+			pick_none_free(&none);
+			if (pause_ms(x, wait > 10 ? wait : 10))
+				continue;
+			client_left(x);
+			return false;
+		}
+		refuse_none(x, answer, &none);
+		pick_none_free(&none);
+		return false;
+	}
+}
+
+/* ---- an attempt --------------------------------------------------------------------------------------------- */
+
+static enum key_form
+form_of(const struct request *r)
+{
+	return request_header(r, "x-api-key") && !request_header(r, "Authorization") ? KEY_AS_X_API_KEY : KEY_AS_BEARER;
+}
+
+/* Enough has come to say what the answer means. */
+static bool
+can_judge(const struct forward *fw)
+{
+	if (fw->done)
+		return true;
+	if (!fw->head_complete)
+		return false;
+	if (fw->got.status < 400)
+		return fw->got.body.n > 0;
+	return fw->got.body.n >= FORWARD_HOLD || clock_mono_ms() - fw->started_ms - fw->first_byte_ms > ERROR_READ_MS;
+}
+
+/* Sends the request and waits for an answer to judge. False: the client left. */
+static bool
+attempt(struct exchange *x, struct fail *f)
+{
+	const struct request *r = x->request;
+	struct forward *fw = x->forward;
+	struct forward_ask ask = {
+		.base_url = x->pick.base_url,
+		.path = x->path,
+		.query = r->query,
+		.has_query = r->has_query,
+		.method = r->method,
+		.headers = r->headers,
+		.header_count = r->header_count,
+		.body = buf_view(&r->body),
+		.has_body = r->has_body,
+		.secret = buf_view(&x->pick.secret),
+		.form = form_of(r),
+	};
+
+	if (forward_start(fw, &ask, f) < 0) {
+		fw->done = true;
+		fw->trouble = TROUBLE_CONNECT;
+		snprintf(fw->error, sizeof(fw->error), "%.*s", (int)sizeof(fw->error) - 1, f->text);
+	}
+	buf_wipe(&x->pick.secret);
+	while (!can_judge(fw)) {
+		struct pollfd fds[2];
+
+		conn_watch(x->conn, fds);
+		forward_turn(fw, fds, 2, clock_mono_ms() + 1000);
+		conn_noticed(x->conn, fds);
+		if (x->conn->gone)
+			return false;
+	}
+	return true;
+}
+
+static struct str
+value_of(const struct received *got, const char *name)
+{
+	const struct header *h = received_header(got, name);
+
+	return h ? h->value : (struct str){ 0 };
+}
+
+static void
+judge(struct exchange *x, struct judgement *j)
+{
+	const struct forward *fw = x->forward;
+	const struct received *got = &fw->got;
+	struct buf text = BUF(DECODED_MAX);
+	struct answer a = {
+		.status = fw->head_complete ? got->status : 0,
+		/* An error answer that broke off is still an answer; a good one that never began is none. */
+		.trouble = fw->head_complete && (got->status >= 400 || got->body.n) ? TROUBLE_NONE : fw->trouble,
+		.retry_after = value_of(got, "Retry-After"),
+		.retry_after_ms = value_of(got, "retry-after-ms"),
+		.ratelimit_reset = value_of(got, "X-RateLimit-Reset"),
+	};
+
+	if (got->status >= 400 && decode_body(value_of(got, "Content-Encoding"), buf_view(&got->body), &text))
+		a.body = buf_view(&text);
+	else if (got->status == 101)
+		a.trouble = TROUBLE_CONNECT;
+	verdict_judge(x->keyring->rules, &a, x->config, clock_wall(), 0, j);
+	if (a.trouble != TROUBLE_NONE && fw->error[0])
+		snprintf(j->evidence, sizeof(j->evidence), "%.*s", (int)sizeof(j->evidence) - 1, fw->error);
+	buf_free(&text);
+}
+
+/* ---- the answer to the client ------------------------------------------------------------------------------- */
+
+static void
+keep_tail(struct exchange *x, struct str piece)
+{
+	if (piece.n >= TAIL_MAX) {
+		buf_reset(&x->tail);
+		piece = str_sub(piece, piece.n - TAIL_MAX, piece.n);
+	} else if (x->tail.n + piece.n > 2 * TAIL_MAX) {
+		buf_drop(&x->tail, x->tail.n - TAIL_MAX);
+	}
+	buf_str(&x->tail, piece);
+}
+
+/* Keeps the last two bytes, to know whether an event stream was cut between events. */
+static void
+note_end(struct exchange *x, struct str piece)
+{
+	for (size_t i = piece.n > 2 ? piece.n - 2 : 0; i < piece.n; i++) {
+		x->last[0] = x->last[1];
+		x->last[1] = piece.p[i];
+	}
+}
+
+static void
+pass_body(struct exchange *x, struct buf *body, const struct reply_plan *plan)
+{
+	struct buf out = BUF(body->n + 64);
+	struct str piece = buf_view(body);
+
+	if (!piece.n)
+		return;
+	reply_piece(&out, plan, piece);
+	conn_send(x->conn, buf_view(&out));
+	keep_tail(x, piece);
+	note_end(x, piece);
+	buf_free(&out);
+	buf_reset(body);
+}
+
+/*
+ * The upstream broke off in mid-answer. The client must be able to tell: no clean end, and in an event stream an error
+ * event before it. An event that was cut is closed first, so that the error is one of its own.
+ */
+static void
+tell_cut(struct exchange *x, const struct reply_plan *plan)
+{
+	struct buf event = BUF(2048), out = BUF(4096);
+
+	if (x->sse && plan->framing != REPLY_LENGTH && plan->framing != REPLY_NO_BODY) {
+		if (x->last[1] && !(x->last[0] == '\n' && x->last[1] == '\n'))
+			buf_puts(&event, x->last[1] == '\n' ? "\n" : "\n\n");
+		buf_puts(&event, "event: error\ndata: ");
+		reply_error_body(&event, 502, "upstream_cut", "the upstream broke off in the middle of its answer",
+		    "Send the request again", (struct str){ 0 });
+		buf_puts(&event, "\n");		/* the body's own newline ended the data line */
+		reply_piece(&out, plan, buf_view(&event));
+		conn_send(x->conn, buf_view(&out));
+	}
+	set_code(x->trace.error_code, "cut");
+	x->keep = false;
+	/* What is queued goes out, then a reset: a plain close would look like a clean end where the framing is "until close". */
+	if (conn_finish(x->conn, clock_mono_ms() + 5000) && plan->framing == REPLY_UNTIL_CLOSE)
+		conn_abort(x->conn);
+	buf_free(&event);
+	buf_free(&out);
+}
+
+/* One more turn of a stream: takes what came, waits for more room or more bytes. */
+static void
+stream_turn(struct exchange *x, const struct reply_plan *plan)
+{
+	struct forward *fw = x->forward;
+	struct pollfd fds[2];
+
+	if (fw->got.body.n && conn_pending(x->conn) < STREAM_BUFFER)
+		pass_body(x, &fw->got.body, plan);
+	if (fw->done) {
+		if (fw->got.body.n && !x->conn->gone)
+			conn_wait(x->conn, POLLOUT, clock_mono_ms() + 1000);
+		return;
+	}
+	conn_watch(x->conn, fds);
+	forward_turn(fw, fds, 2, clock_mono_ms() + 1000);
+	conn_noticed(x->conn, fds);
+}
+
+/* Takes and gives until the upstream has ended or the client has left. */
+static void
+stream(struct exchange *x, const struct reply_plan *plan)
+{
+	struct forward *fw = x->forward;
+	int64_t stall_ms = x->config->upstream_idle_timeout_seconds * 1000, moved_ms = clock_mono_ms();
+	uint64_t moved = x->conn->bytes_out;
+	struct buf end = BUF(16);
+
+	while (!(fw->done && !fw->got.body.n) && !x->conn->gone) {
+		stream_turn(x, plan);
+		if (moved != x->conn->bytes_out || !conn_pending(x->conn)) {
+			moved = x->conn->bytes_out;
+			moved_ms = clock_mono_ms();
+		} else if (clock_mono_ms() - moved_ms > stall_ms) {
+			x->conn->gone = true;	/* one that takes nothing for so long has left */
+		}
+	}
+	if (x->conn->gone)
+		return;
+	if (fw->trouble != TROUBLE_NONE) {
+		tell_cut(x, plan);
+		return;
+	}
+	reply_end(&end, plan);
+	conn_send(x->conn, buf_view(&end));
+	buf_free(&end);
+}
+
+/* Passes an answer on: one that is whole in one piece, else while it comes. */
+static void
+pass_on(struct exchange *x, struct received *got, bool whole)
+{
+	struct buf out = BUF(got->body.n + (1u << 20));
+	struct reply_plan plan;
+
+	x->sse = !received_header(got, "Content-Encoding") &&
+	    str_casefind(value_of(got, "Content-Type"), STR("text/event-stream")) == 0;
+	reply_plan(&plan, got, x->request, x->keep);
+	x->keep = plan.keep;
+	reply_head(&out, got, &plan, x->trace.request_id, x->cors);
+	reply_piece(&out, &plan, buf_view(&got->body));
+	keep_tail(x, buf_view(&got->body));
+	note_end(x, buf_view(&got->body));
+	buf_reset(&got->body);
+	if (whole)
+		reply_end(&out, &plan);
+	x->trace.status = got->status;
+	x->trace.ttfb_ms = clock_mono_ms() - x->started_ms;
+	conn_send(x->conn, buf_view(&out));
+	if (!whole)
+		stream(x, &plan);
+	if (!conn_finish(x->conn, clock_mono_ms() + x->config->upstream_idle_timeout_seconds * 1000))
+		client_left(x);
+	buf_free(&out);
+}
+
+/* No answer of any kind came back from anywhere. */
+static void
+refuse_unreachable(struct exchange *x, enum trouble trouble)
+{
+	char message[400];
+	struct refusal no = {
+		.status = trouble == TROUBLE_TIMEOUT ? 504 : 502,
+		.code = trouble == TROUBLE_TIMEOUT ? "timeout" : "upstream_error",
+		.message = message,
+		.hint = trouble == TROUBLE_TLS ?
+		    "Check the certificate of KMI_UPSTREAM_BASE_URL, or trust its CA with KMI_UPSTREAM_CA_FILE" :
+		    "Check the network and KMI_UPSTREAM_BASE_URL, then send the request again",
+	};
+
+	snprintf(message, sizeof(message), "the upstream could not answer: %s", x->forward->error);
+	exchange_refuse(x, &no, 0, (struct str){ 0 });
+}
+
+/* ---- the way ------------------------------------------------------------------------------------------------ */
+
+struct attempt_done {
+	char *label;
+	struct judgement judgement;
+	time_t started;
+};
+
+/* Keys that failed with a server fault rest, now that another did better. */
+static void
+rest_failed(struct exchange *x, const struct attempt_done *done, int count)
+{
+	for (int i = 0; i < count; i++)
+		if (done[i].judgement.verdict == VERDICT_SERVER && strcmp(done[i].label, x->pick.label) != 0)
+			keyring_rest(x->keyring, done[i].label, &done[i].judgement, done[i].started);
+}
+
+/* Full jitter: anything up to the step, so that many clients do not come back at the same moment. */
+static int64_t
+backoff_ms(const struct config *c, int again)
+{
+	int64_t step = c->proxy_retry_base_ms << (again > 6 ? 6 : again);
+
+	return step > 0 ? digest_below((unsigned)(step > 60000 ? 60000 : step)) : 0;
+}
+
+/* Another attempt: on another key, or after a pause on the same one. False: this was the last. */
+static bool
+another(struct exchange *x, const struct judgement *j, int made)
+{
+	struct pick_none none;
+	enum pick_answer answer;
+
+	if (made > x->config->proxy_retry_max || made >= PICK_TRIED_MAX || made >= TRACE_ATTEMPTS_MAX)
+		return false;
+	if (j->retry_other) {
+		answer = keyring_pick(x->keyring, &x->picking, &x->pick, &none);
+		pick_none_free(&none);
+		if (answer == PICK_KEY)
+			return true;
+	}
+	return j->retry_same && pause_ms(x, backoff_ms(x->config, made - 1)) &&
+	    keyring_again(x->keyring, &x->pick) == 0;
+}
+
+static void
+forward_request(struct exchange *x)
+{
+	struct forward *fw = x->forward;
+	struct attempt_done done[TRACE_ATTEMPTS_MAX] = { 0 };
+	int made = 0;
+	struct fail f;
+
+	for (;;) {
+		struct judgement j;
+		bool stays = attempt(x, &f);
+		struct attempt_done *d = &done[made++];
+		bool good;
+
+		note_pick(x);
+		if (made == 1)
+			x->trace.connect_ms = fw->connect_ms;
+		if (!stays) {
+			trace_attempt_add(&x->trace, x->pick.label, fw->got.status, "client_gone",
+			    clock_mono_ms() - fw->started_ms);
+			client_left(x);
+			break;
+		}
+		judge(x, &j);
+		d->label = strdup(x->pick.label);
+		d->judgement = j;
+		d->started = x->pick.started;
+		trace_attempt_add(&x->trace, x->pick.label, fw->head_complete ? fw->got.status : 0, verdict_name(j.verdict),
+		    clock_mono_ms() - fw->started_ms);
+		good = j.verdict == VERDICT_OK || j.verdict == VERDICT_REQUEST;
+		if (!good) {
+			keyring_book(x->keyring, &x->pick, &j);
+			if (fw->head_complete && fw->trouble == TROUBLE_NONE && fw->done && fw->got.status != 101) {
+				/* Whole, and maybe the best there will be. */
+				forward_take(fw, &x->kept);
+				set_code(x->kept_code, j.error_code);
+			}
+			if (another(x, &j, made) && d->label)
+				continue;
+			if (x->conn->gone) {
+				client_left(x);
+				break;
+			}
+		}
+		set_code(x->trace.error_code, j.verdict == VERDICT_OK ? "" : j.error_code);
+		if (x->kept.status && !good) {
+			set_code(x->trace.error_code, x->kept_code);
+			pass_on(x, &x->kept, true);
+		} else if (good || (fw->head_complete && fw->got.status != 101 && fw->got.status >= 400)) {
+			pass_on(x, &fw->got, fw->done && fw->trouble == TROUBLE_NONE);
+		} else {
+			refuse_unreachable(x, fw->trouble);
+			set_code(x->trace.error_code, j.error_code);
+		}
+		if (good) {
+			keyring_book(x->keyring, &x->pick, &j);
+			rest_failed(x, done, made - 1);
+		}
+		break;
+	}
+	forward_stop(fw);
+	for (int i = 0; i < made; i++)
+		free(done[i].label);
+}
+
+static void
+pretend(struct exchange *x)
+{
+	const struct request *r = x->request;
+	struct dryrun_ask ask = {
+		.method = r->method,
+		.path = x->path,
+		.body = buf_view(&r->body),
+		.base_url = x->pick.base_url,
+		.key_label = x->pick.label,
+		.request_id = x->trace.request_id,
+		.now = clock_wall(),
+	};
+	struct judgement ok = { .verdict = VERDICT_OK };
+	struct dryrun_answer answer;
+	struct buf out = BUF(1u << 20);
+	struct reply_own own = { .request_id = x->trace.request_id, .header = "X-KMI-Dry-Run: true", .cors = x->cors,
+		.keep = x->keep, .head_only = str_is(r->method, "HEAD"), .minor = r->minor };
+
+	note_pick(x);
+	dryrun_answer(&ask, &answer);
+	own.status = answer.status;
+	own.body = buf_view(&answer.body);
+	own.chunked = answer.stream;
+	own.content_type = answer.stream ? "text/event-stream" : "application/json";
+	reply_own(&out, &own);
+	conn_send(x->conn, buf_view(&out));
+	keep_tail(x, own.body);
+	x->trace.status = answer.status;
+	x->trace.dry_run = true;
+	x->trace.ttfb_ms = clock_mono_ms() - x->started_ms;
+	trace_attempt_add(&x->trace, x->pick.label, answer.status, "ok", 0);
+	keyring_book(x->keyring, &x->pick, &ok);
+	buf_free(&answer.body);
+	buf_free(&out);
+}
+
+void
+exchange_run(struct exchange *x)
+{
+	x->tail = BUF(3 * TAIL_MAX);
+	x->trace.wait_ms = 0;
+	picking_init(&x->picking);
+	if (!first_pick(x))
+		return;
+	if (x->config->dry_run)
+		pretend(x);
+	else
+		forward_request(x);
+}

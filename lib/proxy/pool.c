@@ -1,0 +1,458 @@
+#include "proxy/pool.h"
+
+#include "base/clock.h"
+#include "base/program.h"
+#include "books/events.h"
+#include "proxy/serve.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define IDLE_MS 10000		/* an idle handler is let go after this */
+#define CONNECTIONS_MAX 500	/* and after so many connections in any case */
+#define TICK_MS 250
+#define MAKE_ROOM 8		/* handlers asked to finish up a tick, when clients wait at the cap */
+#define STOP_MS 2000		/* between telling a handler to stop at once and killing it */
+
+/* What a handler says when it has served a connection. */
+#define SAYS_IDLE 'i'
+#define SAYS_LEAVING 'l'
+
+struct handler {
+	pid_t pid;		/* 0: this place is free */
+	int channel;
+	int connections;
+	bool busy, told;	/* told: asked to finish up */
+	int64_t since_ms;	/* busy or idle since then */
+	int below;		/* idle stack: the next one down, -1 = none */
+};
+
+struct pool {
+	const struct config *config;
+	int listen, epoll, signals;
+	struct handler *handlers;
+	int max, count;
+	int *free_places, free_count;
+	int idle_top;		/* the handler that went idle last, -1 = none */
+	bool accepting, stopping;
+	sigset_t old_mask;
+};
+
+#define EVENT_LISTEN (-1)
+#define EVENT_SIGNAL (-2)
+
+static void
+watch(struct pool *p, int fd, int what)
+{
+	struct epoll_event ev = { .events = EPOLLIN, .data.u64 = (uint64_t)(int64_t)what };
+
+	epoll_ctl(p->epoll, EPOLL_CTL_ADD, fd, &ev);
+}
+
+static void
+accept_some_more(struct pool *p, bool yes)
+{
+	if (p->accepting == yes)
+		return;
+	if (yes)
+		watch(p, p->listen, EVENT_LISTEN);
+	else
+		epoll_ctl(p->epoll, EPOLL_CTL_DEL, p->listen, NULL);
+	p->accepting = yes;
+}
+
+/* ---- passing a connection on -------------------------------------------------------------------------------- */
+
+static int
+send_connection(int channel, int fd)
+{
+	char byte = 'c', space[CMSG_SPACE(sizeof(int))] = { 0 };
+	struct iovec iov = { &byte, 1 };
+	struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = space, .msg_controllen = sizeof(space) };
+	struct cmsghdr *c = CMSG_FIRSTHDR(&m);
+
+	c->cmsg_level = SOL_SOCKET;
+	c->cmsg_type = SCM_RIGHTS;
+	c->cmsg_len = CMSG_LEN(sizeof(int));
+	memcpy(CMSG_DATA(c), &fd, sizeof(int));
+	return sendmsg(channel, &m, MSG_NOSIGNAL | MSG_DONTWAIT) == 1 ? 0 : -1;
+}
+
+/* A connection to serve, or -1: the parent wants us to go. */
+static int
+receive_connection(int channel)
+{
+	char byte, space[CMSG_SPACE(sizeof(int))];
+	struct iovec iov = { &byte, 1 };
+	struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = space, .msg_controllen = sizeof(space) };
+	struct cmsghdr *c;
+	ssize_t n;
+	int fd;
+
+	do
+		n = recvmsg(channel, &m, MSG_CMSG_CLOEXEC);
+	while (n < 0 && errno == EINTR);
+	c = n == 1 ? CMSG_FIRSTHDR(&m) : NULL;
+	if (!c || c->cmsg_type != SCM_RIGHTS)
+		return -1;
+	memcpy(&fd, CMSG_DATA(c), sizeof(int));
+	return fd;
+}
+
+/* ---- a handler ---------------------------------------------------------------------------------------------- */
+
+/* Everything a handler does, from fork to exit. Signals of the terminal and the supervisor are the parent's business. */
+static _Noreturn void
+be_handler(struct pool *p, int channel, int first)
+{
+	struct fail f = { 0 };
+	struct serve s;
+	int fd = first;
+
+	close(p->listen);
+	close(p->epoll);
+	close(p->signals);
+	for (int i = 0; i < p->max; i++)
+		if (p->handlers[i].pid)
+			close(p->handlers[i].channel);
+	signal(SIGTERM, SIG_IGN);
+	signal(SIGINT, SIG_IGN);
+	signal(SIGHUP, SIG_IGN);
+	sigprocmask(SIG_SETMASK, &p->old_mask, NULL);
+	if (serve_open(&s, p->config, &f) < 0) {
+		event_log(p->config, EVENT_ERROR, f.text, NULL);
+		_exit(fail_exit_code(f.kind));
+	}
+	while (fd >= 0) {
+		bool leaving = serve_connection(&s, fd, fd, channel);
+		char says = leaving ? SAYS_LEAVING : SAYS_IDLE;
+
+		close(fd);
+		if (send(channel, &says, 1, MSG_NOSIGNAL) != 1 || leaving)
+			break;
+		fd = receive_connection(channel);
+	}
+	serve_close(&s);
+	_exit(0);
+}
+
+/* ---- the parent's books on its handlers --------------------------------------------------------------------- */
+
+static void
+push_idle(struct pool *p, int i)
+{
+	struct handler *h = &p->handlers[i];
+
+	h->busy = false;
+	h->since_ms = clock_mono_ms();
+	h->below = p->idle_top;
+	p->idle_top = i;
+}
+
+static int
+pop_idle(struct pool *p)
+{
+	int i = p->idle_top;
+
+	if (i >= 0)
+		p->idle_top = p->handlers[i].below;
+	return i;
+}
+
+static void
+drop_from_idle(struct pool *p, int gone)
+{
+	for (int *at = &p->idle_top; *at >= 0; at = &p->handlers[*at].below)
+		if (*at == gone) {
+			*at = p->handlers[gone].below;
+			return;
+		}
+}
+
+/* The handler is gone or about to be: closing its channel tells it, and its place is free. waitpid() follows by itself. */
+static void
+forget(struct pool *p, int i)
+{
+	struct handler *h = &p->handlers[i];
+
+	if (!h->busy)
+		drop_from_idle(p, i);
+	close(h->channel);	/* also takes it out of epoll */
+	*h = (struct handler){ .channel = -1, .below = -1 };
+	p->free_places[p->free_count++] = i;
+	p->count--;
+	if (!p->stopping)
+		accept_some_more(p, true);
+}
+
+static int
+fork_handler(struct pool *p, int fd)
+{
+	int pair[2], i;
+	pid_t pid;
+
+	if (p->free_count == 0 || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		return -1;
+	pid = fork();
+	if (pid < 0) {
+		close(pair[0]);
+		close(pair[1]);
+		return -1;
+	}
+	if (pid == 0) {
+		close(pair[0]);
+		be_handler(p, pair[1], fd);
+	}
+	close(pair[1]);
+	i = p->free_places[--p->free_count];
+	p->handlers[i] = (struct handler){ .pid = pid, .channel = pair[0], .connections = 1, .busy = true,
+		.since_ms = clock_mono_ms(), .below = -1 };
+	p->count++;
+	watch(p, pair[0], i);
+	return 0;
+}
+
+static void
+hand_over(struct pool *p, int fd)
+{
+	int i;
+
+	while ((i = pop_idle(p)) >= 0) {
+		struct handler *h = &p->handlers[i];
+
+		h->busy = true;
+		if (send_connection(h->channel, fd) == 0) {
+			h->connections++;
+			h->since_ms = clock_mono_ms();
+			return;
+		}
+		forget(p, i);	/* it died while idle: the next one */
+	}
+	if (fork_handler(p, fd) < 0 && event_due(p->config, "fork"))
+		event_log(p->config, EVENT_ERROR, "a handler could not be started, a connection was dropped", "reason",
+		    strerror(errno), NULL);
+}
+
+static void
+on_listen(struct pool *p)
+{
+	/* A few at a time, so that handlers that become idle meanwhile are seen. */
+	for (int n = 0; n < 16; n++) {
+		int fd;
+
+		if (p->idle_top < 0 && p->count >= p->max) {
+			accept_some_more(p, false);
+			return;
+		}
+		fd = accept4(p->listen, NULL, NULL, SOCK_CLOEXEC);
+		if (fd < 0) {
+			if (errno == EMFILE || errno == ENFILE || errno == ENOMEM)
+				accept_some_more(p, false);	/* the next tick or a leaving handler turns it on again */
+			return;
+		}
+		hand_over(p, fd);
+		close(fd);
+	}
+}
+
+static void
+on_handler(struct pool *p, int i)
+{
+	struct handler *h = &p->handlers[i];
+	char says;
+
+	if (!h->pid)
+		return;
+	if (recv(h->channel, &says, 1, MSG_DONTWAIT) != 1 || says != SAYS_IDLE || h->told ||
+	    h->connections >= CONNECTIONS_MAX) {
+		forget(p, i);
+		return;
+	}
+	push_idle(p, i);
+	if (!p->stopping)
+		accept_some_more(p, true);
+}
+
+static void
+finish_up(struct handler *h)
+{
+	h->told = true;
+	/* Any byte will do; the handler ends the connection after the answer in hand. */
+	if (send(h->channel, "d", 1, MSG_NOSIGNAL | MSG_DONTWAIT) != 1)
+		return;
+}
+
+/* Clients wait, all handlers are busy: those that have been longest may be idle keep-alive connections. */
+static void
+make_room(struct pool *p)
+{
+	struct pollfd waiting = { .fd = p->listen, .events = POLLIN };
+
+	if (p->accepting || p->stopping)
+		return;
+	if (p->count < p->max || p->idle_top >= 0) {
+		accept_some_more(p, true);
+		return;
+	}
+	if (poll(&waiting, 1, 0) != 1)
+		return;
+	for (int n = 0; n < MAKE_ROOM; n++) {
+		struct handler *oldest = NULL;
+
+		for (int i = 0; i < p->max; i++) {
+			struct handler *h = &p->handlers[i];
+
+			if (h->pid && h->busy && !h->told && (!oldest || h->since_ms < oldest->since_ms))
+				oldest = h;
+		}
+		if (!oldest)
+			return;
+		finish_up(oldest);
+	}
+}
+
+static void
+let_idle_go(struct pool *p)
+{
+	int64_t now = clock_mono_ms();
+
+	for (int i = 0; i < p->max; i++) {
+		struct handler *h = &p->handlers[i];
+
+		if (h->pid && !h->busy && (p->stopping || now - h->since_ms > IDLE_MS))
+			forget(p, i);
+	}
+}
+
+static void
+reap(void)
+{
+	while (waitpid(-1, NULL, WNOHANG) > 0)
+		;
+}
+
+/* ---- the end ------------------------------------------------------------------------------------------------ */
+
+static void
+signal_all(const struct pool *p, int sig)
+{
+	for (int i = 0; i < p->max; i++)
+		if (p->handlers[i].pid)
+			kill(p->handlers[i].pid, sig);
+}
+
+static void
+begin_stop(struct pool *p)
+{
+	p->stopping = true;
+	accept_some_more(p, false);
+	close(p->listen);
+	p->listen = -1;
+	for (int i = 0; i < p->max; i++)
+		if (p->handlers[i].pid && p->handlers[i].busy)
+			finish_up(&p->handlers[i]);
+	let_idle_go(p);
+}
+
+static void
+on_signal(struct pool *p)
+{
+	struct signalfd_siginfo si;
+
+	while (read(p->signals, &si, sizeof(si)) == sizeof(si)) {
+		if (si.ssi_signo == SIGCHLD)
+			reap();
+		else if (!p->stopping)
+			begin_stop(p);
+	}
+}
+
+static void
+loop(struct pool *p)
+{
+	int64_t next_tick = clock_mono_ms() + TICK_MS, stop_at = 0, kill_at = 0;
+
+	while (!p->stopping || p->count > 0) {
+		struct epoll_event ev[64];
+		int n = epoll_wait(p->epoll, ev, 64, TICK_MS);
+
+		for (int i = 0; i < n; i++) {
+			int64_t what = (int64_t)ev[i].data.u64;
+
+			if (what == EVENT_LISTEN && p->accepting)
+				on_listen(p);
+			else if (what == EVENT_SIGNAL)
+				on_signal(p);
+			else if (what >= 0)
+				on_handler(p, (int)what);
+		}
+		if (clock_mono_ms() < next_tick)
+			continue;
+		next_tick = clock_mono_ms() + TICK_MS;
+		let_idle_go(p);
+		make_room(p);
+		if (!p->stopping)
+			continue;
+		if (!stop_at)
+			stop_at = clock_mono_ms() + p->config->proxy_drain_seconds * 1000;
+		if (clock_mono_ms() >= stop_at) {
+			/* Out of patience: they end their answers (and book them), then they are killed. */
+			kill_at = kill_at ? kill_at : clock_mono_ms() + STOP_MS;
+			signal_all(p, clock_mono_ms() >= kill_at ? SIGKILL : SIGUSR1);
+		}
+	}
+}
+
+int
+pool_run(int listen_fd, const struct config *c, struct fail *f)
+{
+	struct pool p = { .config = c, .listen = listen_fd, .epoll = -1, .signals = -1, .idle_top = -1,
+		.max = (int)c->proxy_max_connections };
+	sigset_t mine;
+	int rc = -1;
+
+	sigemptyset(&mine);
+	sigaddset(&mine, SIGCHLD);
+	sigaddset(&mine, SIGTERM);
+	sigaddset(&mine, SIGINT);
+	sigprocmask(SIG_BLOCK, &mine, &p.old_mask);
+	p.handlers = calloc((size_t)p.max, sizeof(*p.handlers));
+	p.free_places = calloc((size_t)p.max, sizeof(*p.free_places));
+	p.epoll = epoll_create1(EPOLL_CLOEXEC);
+	p.signals = signalfd(-1, &mine, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (!p.handlers || !p.free_places) {
+		fail_memory(f);
+		goto out;
+	}
+	if (p.epoll < 0 || p.signals < 0 || fcntl(listen_fd, F_SETFL, fcntl(listen_fd, F_GETFL) | O_NONBLOCK) < 0) {
+		fail_sys(f, "prepare the pool");
+		goto out;
+	}
+	for (int i = p.max; i > 0; i--)
+		p.free_places[p.free_count++] = i - 1;
+	if (forward_global(f) < 0)
+		goto out;
+	watch(&p, p.signals, EVENT_SIGNAL);
+	accept_some_more(&p, true);
+	loop(&p);
+	reap();
+	rc = 0;
+out:
+	if (p.epoll >= 0)
+		close(p.epoll);
+	if (p.signals >= 0)
+		close(p.signals);
+	free(p.handlers);
+	free(p.free_places);
+	return rc;
+}

@@ -1,0 +1,283 @@
+#include "proxy/serve.h"
+
+#include "base/clock.h"
+#include "base/digest.h"
+#include "books/events.h"
+#include "books/prompt.h"
+#include "books/trace.h"
+#include "proxy/access.h"
+#include "proxy/conn.h"
+#include "proxy/exchange.h"
+#include "proxy/reply.h"
+#include "proxy/request.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define HEAD_MS 30000		/* a head must be complete by then */
+#define BODY_STALL_MS 60000	/* and a body must go on coming */
+#define LINGER_MS 2000
+
+struct connection {
+	struct serve *serve;
+	struct conn conn;
+	struct access_peer peer;
+	struct request request;
+	bool keep;
+};
+
+int
+serve_open(struct serve *s, const struct config *c, struct fail *f)
+{
+	*s = (struct serve){ .config = c };
+	if (keyring_open(&s->keyring, c, trace_set, f) < 0)
+		return -1;
+	return forward_open(&s->forward, c, f);
+}
+
+void
+serve_close(struct serve *s)
+{
+	keyring_close(&s->keyring);
+	forward_close(&s->forward);
+}
+
+/* What the keyring or the books could not do is told to the log, not to the client. */
+static void
+tell_troubles(struct serve *s)
+{
+	struct fail f;
+
+	if (keyring_trouble(&s->keyring, &f) && event_due(s->config, f.text))
+		event_log(s->config, EVENT_WARNING, f.text, f.hint[0] ? "hint" : NULL, f.hint, NULL);
+}
+
+static void
+send_continue(struct connection *k)
+{
+	if (k->request.expect_continue && !k->conn.rx.n)
+		conn_send(&k->conn, STR("HTTP/1.1 100 Continue\r\n\r\n"));
+}
+
+/* ---- reading ------------------------------------------------------------------------------------------------ */
+
+enum arrival { ARRIVED, NOTHING, REFUSED };
+
+/*
+ * Reads until the request has made the given progress. Between requests a
+ * client may be silent for KMI_PROXY_IDLE_SECONDS, and the pool may ask for the connection back.
+ */
+static enum arrival
+read_until(struct connection *k, enum request_progress wanted, struct refusal *no)
+{
+	struct conn *c = &k->conn;
+	const struct config *cfg = k->serve->config;
+	int64_t now = clock_mono_ms(), head_end = now + HEAD_MS, idle_end = now + cfg->proxy_idle_seconds * 1000;
+	int64_t body_end = now + BODY_STALL_MS;
+
+	for (;;) {
+		size_t used = 0;
+		bool started = k->request.started;
+		enum request_progress p = request_feed(&k->request, buf_view(&c->rx), &used, no);
+
+		buf_drop(&c->rx, used);
+		if (p == REQUEST_REFUSED)
+			return REFUSED;
+		if (p == wanted || p == REQUEST_DONE)
+			return ARRIVED;
+		if (!started && k->request.started)
+			head_end = clock_mono_ms() + HEAD_MS;
+		if (c->eof || c->gone)
+			return NOTHING;
+		if (c->draining && !k->request.started)
+			return NOTHING;
+		now = wanted == REQUEST_DONE ? body_end : k->request.started ? head_end : idle_end;
+		if (conn_wait(c, POLLIN, now)) {
+			body_end = clock_mono_ms() + BODY_STALL_MS;
+			continue;
+		}
+		if (!k->request.started)
+			return NOTHING;
+		*no = (struct refusal){ .status = 408, .code = "request_timeout",
+			.message = "the request did not arrive in time", .hint = "Send the whole request without a pause" };
+		return REFUSED;
+	}
+}
+
+/* ---- the way of one request --------------------------------------------------------------------------------- */
+
+/* Before a head could be read there is no request to trace; the log is told, but not more than once a minute. */
+static void
+refuse_malformed(struct connection *k, const struct refusal *no)
+{
+	struct buf body = BUF(4096), out = BUF(8192);
+	struct reply_own own = { .status = no->status, .header = no->header, .minor = 1 };
+
+	reply_error_body(&body, no->status, no->code, no->message, no->hint, (struct str){ 0 });
+	own.body = buf_view(&body);
+	reply_own(&out, &own);
+	conn_send(&k->conn, buf_view(&out));
+	if (event_due(k->serve->config, no->code))
+		event_log(k->serve->config, EVENT_WARNING, "a malformed request was refused", "code", no->code, "reason",
+		    no->message, "peer", k->peer.peer, NULL);
+	buf_free(&body);
+	buf_free(&out);
+}
+
+static void
+write_trace(struct exchange *x, int64_t bytes_before)
+{
+	struct trace_record *t = &x->trace;
+	struct prompt p = { 0 };
+	struct prompt_usage u = { -1, -1, -1 };
+	struct fail f = { 0 };
+
+	if (x->request->body.n)
+		prompt_read(&p, buf_view(&x->request->body), x->config->trace_prompts);
+	if (x->tail.n)
+		prompt_usage_read(&u, buf_view(&x->tail));
+	t->ended = clock_wall();
+	t->latency_ms = clock_mono_ms() - x->started_ms;
+	t->method = x->request->method;
+	t->endpoint = x->path;
+	t->model = str_from(p.model);
+	t->stream = p.stream;
+	memcpy(t->session, p.session, sizeof(t->session));
+	t->prompt_hint = str_from(p.hint);
+	t->prompt_head = str_from(p.head);
+	t->bytes_in = (int64_t)(x->request->head.n + x->request->body.n);
+	t->bytes_out = (int64_t)x->conn->bytes_out - bytes_before;
+	t->prompt_tokens = u.prompt_tokens;
+	t->completion_tokens = u.completion_tokens;
+	t->cached_tokens = u.cached_tokens;
+	if (trace_write(t, x->config, &f) < 0 && event_due(x->config, "trace"))
+		event_log(x->config, EVENT_ERROR, f.text, NULL);
+}
+
+/* Where the request would go below the base path; else why it goes nowhere. */
+static bool
+find_path(const struct config *c, const struct request *r, struct str *path, struct refusal *no, char message[256])
+{
+	switch (request_below(r->path, c->proxy_base_path, path)) {
+	case 1:
+		return true;
+	case 0:
+		snprintf(message, 256, "nothing is here; the proxy's base path is %s", *c->proxy_base_path ? c->proxy_base_path : "/");
+		*no = (struct refusal){ .status = 404, .code = "not_found", .message = message,
+			.hint = "Send requests below the base path, as in BASE/chat/completions" };
+		return false;
+	default:
+		*no = (struct refusal){ .status = 400, .code = "bad_path",
+			.message = "dot segments in the path lead out of the base path",
+			.hint = "Send the path without . and .. segments" };
+		return false;
+	}
+}
+
+static void
+preflight(struct exchange *x)
+{
+	struct buf out = BUF(8192);
+	struct reply_own own = { .status = 204, .cors = x->cors, .request_id = x->trace.request_id, .keep = x->keep,
+		.minor = x->request->minor };
+
+	reply_own(&out, &own);
+	conn_send(x->conn, buf_view(&out));
+	x->trace.status = 204;
+	buf_free(&out);
+}
+
+/*
+ * The head is there. Who may talk, where to; then the body; then a key and the
+ * upstream; last the books. Whatever is refused before the body was read ends the connection.
+ */
+static void
+serve_request(struct connection *k)
+{
+	struct serve *s = k->serve;
+	struct buf cors = BUF(8192);
+	struct refusal no = { 0 };
+	char message[256];
+	int64_t before = (int64_t)k->conn.bytes_out;
+	struct exchange x = {
+		.config = s->config,
+		.keyring = &s->keyring,
+		.forward = &s->forward,
+		.conn = &k->conn,
+		.request = &k->request,
+		.path = k->request.path,
+		.started_ms = clock_mono_ms(),
+		.keep = false,
+		.trace = { .connect_ms = -1, .ttfb_ms = -1, .wait_ms = 0, .rotation_index = -1 },
+	};
+	enum access_verdict access = access_judge(&k->peer, &k->request, s->config, &no);
+
+	digest_random(x.trace.request_id);
+	access_cors_headers(&k->request, access_cors_origin(&k->request, s->config), access == ACCESS_PREFLIGHT, &cors);
+	x.cors = buf_view(&cors);
+	if (access == ACCESS_REFUSED) {
+		if (strcmp(no.code, ACCESS_REMOTE) == 0 && event_due(s->config, no.message))
+			event_log(s->config, EVENT_WARNING, no.message, "local", k->peer.local, "peer", k->peer.peer,
+			    "hint", no.hint, NULL);
+		exchange_refuse(&x, &no, 0, (struct str){ 0 });
+	} else if (access == ACCESS_PREFLIGHT) {
+		preflight(&x);
+	} else if (!find_path(s->config, &k->request, &x.path, &no, message)) {
+		exchange_refuse(&x, &no, 0, (struct str){ 0 });
+	} else {
+		send_continue(k);
+		switch (read_until(k, REQUEST_DONE, &no)) {
+		case ARRIVED:
+			x.keep = k->request.keep_alive && !k->conn.draining;
+			exchange_run(&x);
+			break;
+		case REFUSED:
+			exchange_refuse(&x, &no, 0, (struct str){ 0 });
+			break;
+		case NOTHING:
+			x.trace.status = 499;
+			snprintf(x.trace.error_code, sizeof(x.trace.error_code), "client_gone");
+			break;
+		}
+	}
+	conn_finish(&k->conn, clock_mono_ms() + 10000);
+	write_trace(&x, before);
+	tell_troubles(s);
+	k->keep = x.keep && !k->conn.draining && !k->conn.gone;
+	exchange_free(&x);
+	buf_free(&cors);
+}
+
+bool
+serve_connection(struct serve *s, int in, int out, int control)
+{
+	struct connection k = { .serve = s, .keep = true };
+	size_t body_max = (size_t)s->config->proxy_max_body_mb << 20;
+	bool draining;
+
+	conn_init(&k.conn, in, out, control);
+	access_peer_of(in, &k.peer);
+	while (k.keep) {
+		struct refusal no = { 0 };
+
+		k.keep = false;
+		request_init(&k.request, body_max);
+		switch (read_until(&k, REQUEST_HEAD, &no)) {
+		case ARRIVED:
+			serve_request(&k);
+			break;
+		case REFUSED:
+			refuse_malformed(&k, &no);
+			break;
+		case NOTHING:
+			break;
+		}
+		request_free(&k.request);
+	}
+	if (conn_finish(&k.conn, clock_mono_ms() + LINGER_MS))
+		conn_linger(&k.conn, clock_mono_ms() + LINGER_MS);
+	draining = k.conn.draining;
+	conn_free(&k.conn);
+	return draining;
+}

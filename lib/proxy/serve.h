@@ -1,0 +1,30 @@
+/*
+ * serve: one client connection from its first byte to its last. The way of a request, told once.
+ *
+ *	serve_open(&s, config, f);		once a process
+ *	serve_connection(&s, in, out, control);	for each connection, one after the other
+ *	serve_close(&s);
+ */
+#ifndef KMI_PROXY_SERVE_H
+#define KMI_PROXY_SERVE_H
+
+#include "base/config.h"
+#include "base/fail.h"
+#include "keys/keyring.h"
+#include "proxy/forward.h"
+
+struct serve {
+	const struct config *config;
+	struct keyring keyring;
+	struct forward forward;
+};
+
+int serve_open(struct serve *s, const struct config *c, struct fail *f);
+void serve_close(struct serve *s);
+/*
+ * Serves requests until the client is done, an answer ends the connection, or
+ * `control` (-1: none) says to finish up. Closes nothing. True when it was told to finish up.
+ */
+bool serve_connection(struct serve *s, int in, int out, int control);
+
+#endif
