@@ -61,12 +61,20 @@ static int
 find_listener(void)
 {
 	const char *pid = getenv("LISTEN_PID"), *fds = getenv("LISTEN_FDS");
+	int fd, null;
 
 	if (pid && fds && atol(pid) == (long)getpid() && atoi(fds) >= 1 && is_listening(LISTEN_FDS_START)) {
 		fcntl(LISTEN_FDS_START, F_SETFD, FD_CLOEXEC);
 		return LISTEN_FDS_START;
 	}
-	return is_listening(0) ? 0 : -1;
+	if (!is_listening(0))
+		return -1;
+	/* Handlers close the listening socket; descriptor 0 stays taken, lest a file of theirs gets it. */
+	fd = fcntl(0, F_DUPFD_CLOEXEC, LISTEN_FDS_START);
+	null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	dup2(null, 0);
+	close(null);
+	return fd;
 }
 
 static int

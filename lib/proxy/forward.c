@@ -14,6 +14,7 @@
 #define ANSWER_HEADERS_MAX 512
 #define TRUST_MAX (16u << 20)
 #define SYSTEM_CA_FOLDER "/etc/ssl/certs"
+#define SYSTEM_CA_BUNDLE "/etc/ssl/certs/ca-certificates.crt"	/* all of that folder in one file */
 
 #define SOCKETS_MAX 8		/* one is in use, two while a name resolves or addresses race */
 
@@ -49,6 +50,17 @@ from_environment(const char *name)
 	return v && *v ? v : NULL;
 }
 
+/* Whether the environment names the system's bundle, as many images do: the folder has the same, and costs less. */
+static bool
+is_system_bundle(const char *path)
+{
+	char *real = realpath(path, NULL);
+	bool same = real && strcmp(real, SYSTEM_CA_BUNDLE) == 0 && access(SYSTEM_CA_FOLDER, R_OK | X_OK) == 0;
+
+	free(real);
+	return same;
+}
+
 /*
  * Trust comes from the hashed folder, which costs a lookup a certificate;
  * reading the whole bundle costs 15 ms a process. A bundle is read only when somebody names one.
@@ -61,6 +73,8 @@ find_trust(struct forward_wire *w, const struct config *c, struct fail *f)
 
 	if (!bundle)
 		bundle = from_environment("CURL_CA_BUNDLE");
+	if (bundle && is_system_bundle(bundle))
+		bundle = NULL;
 	w->ca_folder = from_environment("SSL_CERT_DIR");
 	if (!w->ca_folder && !bundle && access(SYSTEM_CA_FOLDER, R_OK | X_OK) == 0)
 		w->ca_folder = SYSTEM_CA_FOLDER;
