@@ -224,7 +224,8 @@ killed(void)
 	struct shared *s = share();
 	char *lock = file_join(dir, "lock");
 
-	for (int round = 0; round < 60; round++) {
+	for (int round = 0; round < 100; round++) {
+		int64_t now = s->now;
 		pid_t child = fork();
 
 		if (child == 0) {
@@ -240,7 +241,8 @@ killed(void)
 				close(fd);
 			}
 		}
-		usleep(2000);
+		for (int ms = 0; ms < 500 && ((volatile struct shared *)s)->now < now + SECOND / 2; ms++)
+			usleep(1000);
 		kill(child, SIGKILL);
 		waitpid(child, NULL, 0);
 	}
