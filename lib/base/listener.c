@@ -3,12 +3,18 @@
 #include <arpa/inet.h>
 #include <dirent.h>
 #include <fcntl.h>
+#include <linux/inet_diag.h>
+#include <linux/netlink.h>
+#include <linux/sock_diag.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #define INODES_MAX 32	/* SO_REUSEPORT lets several sockets share an address */
@@ -19,13 +25,6 @@ struct sockets {
 	size_t count;
 	uid_t uid;
 };
-
-static void
-add_socket(struct sockets *s, unsigned long inode)
-{
-	if (s->count < INODES_MAX)
-		s->inodes[s->count++] = inode;
-}
 
 /* An address of either family as 16 bytes, IPv4 mapped, so that both tables compare alike. */
 static void
@@ -60,6 +59,28 @@ overlaps(const struct in6_addr *have, const struct in6_addr *want)
 	return is_v4(have) && is_v4(want) && (is_any(have) || is_any(want));
 }
 
+/* Where a connection would go to, and the sockets found to stand there. */
+struct search {
+	struct in6_addr want;
+	int port;
+	struct sockets *found;
+};
+
+static void
+add_socket(struct sockets *s, uid_t uid, unsigned long inode)
+{
+	s->uid = uid;
+	if (s->count < INODES_MAX)
+		s->inodes[s->count++] = inode;
+}
+
+static void
+consider(struct search *s, const struct in6_addr *have, int port, uid_t uid, unsigned long inode)
+{
+	if (port == s->port && overlaps(have, &s->want))
+		add_socket(s->found, uid, inode);
+}
+
 /* "0100007F" or four such words: 32-bit words in the machine's own byte order. */
 static int
 read_hex_address(const char *s, size_t n, struct in6_addr *out)
@@ -84,55 +105,130 @@ read_hex_address(const char *s, size_t n, struct in6_addr *out)
 }
 
 static void
-scan_tcp(struct sockets *s, const char *table, const struct in6_addr *want, int port)
+scan_proc(struct search *s, int family)
 {
-	FILE *fp = fopen(table, "re");
+	FILE *fp = fopen(family == AF_INET ? "/proc/net/tcp" : "/proc/net/tcp6", "re");
 	char line[512];
 
 	if (!fp)
 		return;		/* no IPv6 on this machine */
-	if (!fgets(line, sizeof(line), fp))
-		line[0] = '\0';	/* the heading */
 	while (fgets(line, sizeof(line), fp)) {
 		char address[33];
-		unsigned have_port, state;
+		unsigned port, state;
 		unsigned long uid, inode;
 		struct in6_addr have;
 
-		if (sscanf(line, " %*u: %32[0-9A-Fa-f]:%x %*[0-9A-Fa-f]:%*x %x %*x:%*x %*x:%*x %*x %lu %*u %lu",
-		    address, &have_port, &state, &uid, &inode) != 5)
+		/* The heading does not match. */
+		if (sscanf(line, " %*u: %32[0-9A-F]:%x %*[0-9A-F]:%*x %x %*x:%*x %*x:%*x %*x %lu %*u %lu",
+		    address, &port, &state, &uid, &inode) != 5)
 			continue;
-		/* The kernel lists listening sockets first: a machine with a million connections costs no more. */
-		if (state != 0x0a)
+		/* The kernel lists listening sockets first. */
+		if (state != TCP_LISTEN)
 			break;
-		if ((int)have_port != port || read_hex_address(address, strlen(address), &have) < 0 ||
-		    !overlaps(&have, want))
-			continue;
-		s->uid = (uid_t)uid;
-		add_socket(s, inode);
+		if (read_hex_address(address, strlen(address), &have) == 0)
+			consider(s, &have, (int)port, (uid_t)uid, inode);
 	}
 	fclose(fp);
 }
 
+/* One answer of the kernel, which holds many sockets: 1 = more to come, 0 = the last, -1 = refused. */
 static int
-scan_host(struct sockets *s, const char *host, int port, struct fail *f)
+read_diag(struct search *s, const char *p, size_t n)
+{
+	while (n >= sizeof(struct nlmsghdr)) {
+		struct inet_diag_msg m;
+		struct nlmsghdr h;
+		struct in6_addr have;
+
+		memcpy(&h, p, sizeof(h));
+		if (h.nlmsg_type == NLMSG_DONE)
+			return 0;
+		if (h.nlmsg_type != SOCK_DIAG_BY_FAMILY || h.nlmsg_len < NLMSG_LENGTH(sizeof(m)) ||
+		    h.nlmsg_len > n)
+			return -1;
+		memcpy(&m, p + NLMSG_HDRLEN, sizeof(m));
+		if (m.idiag_family == AF_INET)
+			map_v4(&have, m.id.idiag_src);
+		else
+			memcpy(&have, m.id.idiag_src, sizeof(have));
+		consider(s, &have, ntohs(m.id.idiag_sport), m.idiag_uid, m.idiag_inode);
+		if (NLMSG_ALIGN(h.nlmsg_len) >= n)
+			break;
+		p += NLMSG_ALIGN(h.nlmsg_len);
+		n -= NLMSG_ALIGN(h.nlmsg_len);
+	}
+	return 1;
+}
+
+/*
+ * Asks the kernel for the listening sockets alone. Its text in /proc/net walks the table of all
+ * connections as well, which takes milliseconds even where it is empty.
+ */
+static int
+scan_diag(struct search *s, int family)
+{
+	struct {
+		struct nlmsghdr head;
+		struct inet_diag_req_v2 body;
+	} ask = {
+		.head = {
+			.nlmsg_len = sizeof(ask),
+			.nlmsg_type = SOCK_DIAG_BY_FAMILY,
+			.nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP,
+		},
+		.body = {
+			.sdiag_family = (uint8_t)family,
+			.sdiag_protocol = IPPROTO_TCP,
+			.idiag_states = 1 << TCP_LISTEN,
+		},
+	};
+	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG), more = -1;
+	struct timeval limit = { .tv_sec = 1 };
+	char answer[16384];
+
+	if (fd < 0)
+		return -1;
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+	if (send(fd, &ask, sizeof(ask), 0) == (ssize_t)sizeof(ask))
+		do {
+			ssize_t n = recv(fd, answer, sizeof(answer), 0);
+
+			more = n > 0 ? read_diag(s, answer, (size_t)n) : -1;
+		} while (more > 0);
+	close(fd);
+	return more;
+}
+
+static void
+scan_tcp(struct search *s, int family)
+{
+	struct sockets before = *s->found;
+
+	if (scan_diag(s, family) == 0)
+		return;
+	*s->found = before;	/* a kernel or a sandbox without it */
+	scan_proc(s, family);
+}
+
+static int
+scan_host(struct sockets *found, const char *host, int port, struct fail *f)
 {
 	struct addrinfo hints = { .ai_socktype = SOCK_STREAM }, *list = NULL;
-	struct in6_addr want;
+	struct search s = { .port = port, .found = found };
 	struct in_addr four;
 	int rc;
 
 	/* Numeric addresses, the usual case, without the resolver and all it loads. */
 	if (inet_pton(AF_INET, host, &four) == 1) {
-		map_v4(&want, &four);
-		scan_tcp(s, "/proc/net/tcp", &want, port);
-		scan_tcp(s, "/proc/net/tcp6", &want, port);
+		map_v4(&s.want, &four);
+		scan_tcp(&s, AF_INET);
+		scan_tcp(&s, AF_INET6);
 		return 0;
 	}
-	if (inet_pton(AF_INET6, host, &want) == 1) {
-		if (is_v4(&want) || is_any(&want))
-			scan_tcp(s, "/proc/net/tcp", &want, port);
-		scan_tcp(s, "/proc/net/tcp6", &want, port);
+	if (inet_pton(AF_INET6, host, &s.want) == 1) {
+		if (is_v4(&s.want) || is_any(&s.want))
+			scan_tcp(&s, AF_INET);
+		scan_tcp(&s, AF_INET6);
 		return 0;
 	}
 	rc = getaddrinfo(host, NULL, &hints, &list);
@@ -140,14 +236,14 @@ scan_host(struct sockets *s, const char *host, int port, struct fail *f)
 		return fail_set(f, FAIL_SYSTEM, "look up %s: %s", host, gai_strerror(rc));
 	for (struct addrinfo *a = list; a; a = a->ai_next) {
 		if (a->ai_family == AF_INET) {
-			map_v4(&want, &((struct sockaddr_in *)(void *)a->ai_addr)->sin_addr);
-			scan_tcp(s, "/proc/net/tcp", &want, port);
+			map_v4(&s.want, &((struct sockaddr_in *)(void *)a->ai_addr)->sin_addr);
+			scan_tcp(&s, AF_INET);
 		} else if (a->ai_family == AF_INET6) {
-			want = ((struct sockaddr_in6 *)(void *)a->ai_addr)->sin6_addr;
+			s.want = ((struct sockaddr_in6 *)(void *)a->ai_addr)->sin6_addr;
 		} else {
 			continue;
 		}
-		scan_tcp(s, "/proc/net/tcp6", &want, port);
+		scan_tcp(&s, AF_INET6);
 	}
 	freeaddrinfo(list);
 	return 0;
@@ -170,7 +266,7 @@ scan_unix(struct sockets *s, const char *path)
 			continue;
 		/* 0x10000: somebody called listen() on it. */
 		if (flags & 0x10000 && strcmp(line + at, path) == 0)
-			add_socket(s, inode);
+			add_socket(s, (uid_t)-1, inode);
 	}
 	fclose(fp);
 }

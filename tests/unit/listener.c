@@ -106,7 +106,8 @@ test_unix(void)
 	CHECK(listener_find(&l, &a, 0, NULL) == 0 && !l.listening);
 	listener_free(&l);
 	CHECK(listen(fd, 1) == 0);
-	CHECK(listener_find(&l, &a, 0, NULL) == 0 && l.listening && l.count == 1 && l.items[0].pid == getpid());
+	CHECK(
+	    listener_find(&l, &a, 0, NULL) == 0 && l.listening && l.count == 1 && l.items[0].pid == getpid());
 	CHECK_STR(l.items[0].command, "listener");
 	listener_free(&l);
 	close(fd);
