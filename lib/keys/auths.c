@@ -181,7 +181,8 @@ auths_secret(const char *path, enum key_format format, const char *provider, str
 }
 
 static int
-number_setting(const struct keyfile *k, const char *name, long long min, long long max, long long *out, struct fail *f)
+number_setting(const struct keyfile *k, const char *name, long long min, long long max, long long *out,
+    struct fail *f)
 {
 	const char *text = keyfile_setting(k, name);
 
@@ -315,8 +316,9 @@ read_auth(struct auth *k, const char *path, enum key_format format, const struct
 	int rc = -1;
 
 	*k = (struct auth){ .format = format };
-	if (read_key(path, format, NULL, &file, &text, &k->stamp, f) < 0 || set_names(k, &file, file_name, f) < 0 ||
-	    set_base_url(k, &file, c, f) < 0 || set_settings(k, &file, f) < 0 ||
+	if (read_key(path, format, NULL, &file, &text, &k->stamp, f) < 0 ||
+	    set_names(k, &file, file_name, f) < 0 || set_base_url(k, &file, c, f) < 0 ||
+	    set_settings(k, &file, f) < 0 ||
 	    set_rest(k, &file, buf_view(&text), path, file_name, f) < 0)
 		goto out;
 	rc = 0;
@@ -354,7 +356,8 @@ add_key(struct scan *s, struct auth *k, struct fail *f)
 		return fail_set(f, FAIL_INPUT, "the same key as \"%s\" in %s", first->label, first->path);
 	first = seen_find(s, &s->labels, k->label);
 	if (first)
-		return fail_set(f, FAIL_INPUT, "the label \"%s\" is taken by another key, in %s", k->label, first->path);
+		return fail_set(f, FAIL_INPUT, "the label \"%s\" is taken by another key, in %s", k->label,
+		    first->path);
 	more = grow(a->keys, a->count, sizeof(*more));
 	if (!more)
 		return fail_memory(f);
@@ -479,7 +482,7 @@ by_place(const void *a, const void *b)
 	return order ? order : strcmp(x->key.label, y->key.label);
 }
 
-/* The label in lower case; in UTF-8 the order of the bytes is that of the characters. Needs the locale set. */
+/* The label in lower case, by LC_CTYPE. In UTF-8 the order of bytes is that of characters. */
 static char *
 fold(const char *label)
 {
@@ -508,12 +511,22 @@ fold(const char *label)
 	return b.p;
 }
 
+static bool
+all_ascii(const struct auths *a)
+{
+	for (size_t i = 0; i < a->count; i++)
+		for (const char *p = a->keys[i].label; *p; p++)
+			if ((unsigned char)*p >= 0x80)
+				return false;
+	return true;
+}
+
 static int
 sort_keys(struct auths *a, struct fail *f)
 {
 	struct place *places = calloc(a->count + 1, sizeof(*places));
-	/* Whatever the user's locale is, letters of every script fold alike. */
-	locale_t utf8 = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0);
+	/* Letters of every script fold, whatever the user's locale. Loading one takes longer than the rest. */
+	locale_t utf8 = newlocale(LC_CTYPE_MASK, all_ascii(a) ? "C" : "C.UTF-8", (locale_t)0);
 	locale_t before = utf8 ? uselocale(utf8) : (locale_t)0;
 	int rc = places ? 0 : fail_memory(f);
 

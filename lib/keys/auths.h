@@ -75,7 +75,7 @@ int auths_secret(const char *path, enum key_format format, const char *provider,
 
 /* Pieces that stand alone and are tested as such. */
 void auths_label(const char *file_name, struct buf *out);	/* "Anna_config.toml" -> "Anna" */
-void auths_clean_label(struct str name, struct buf *out);	/* the same without an extension: " Anna-config " -> "Anna" */
+void auths_clean_label(struct str name, struct buf *out);	/* " Anna-config " -> "Anna" */
 void auths_mask(struct str key, struct buf *out);
 bool auths_key_ok(struct str key);		/* visible ASCII, 1 to KEY_MAX bytes */
 const char *auths_format_name(enum key_format f);

@@ -302,7 +302,8 @@ choose_table(const struct keyfile *k, const char *wish)
 }
 
 int
-keyfile_parse(struct keyfile *k, enum key_format format, struct str text, const char *provider, struct fail *f)
+keyfile_parse(struct keyfile *k, enum key_format format, struct str text, const char *provider,
+    struct fail *f)
 {
 	const struct keyfile_field *url;
 	int rc = -1;
@@ -383,21 +384,21 @@ keyfile_setting(const struct keyfile *k, const char *name)
 }
 
 static bool
+is_letter(char c)
+{
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
+
+static bool
 in_local_part(char c)
 {
-	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || (c && strchr("._%+-", c));
+	return is_letter(c) || (c >= '0' && c <= '9') || (c && strchr("._%+-", c));
 }
 
 static bool
 in_domain(char c)
 {
 	return in_local_part(c) && c != '_' && c != '%' && c != '+';
-}
-
-static bool
-is_letter(char c)
-{
-	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
 }
 
 /* The longest beginning that ends in a dot and two or more letters: 0 when there is none. */

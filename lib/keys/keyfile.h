@@ -47,13 +47,14 @@ size_t keyfile_stem(const char *file_name);
  * managed:kimi-code, kimi-for-coding, moonshot-ai, else the first that has one.
  * The bytes may be anything; what is not UTF-8 is refused.
  */
-int keyfile_parse(struct keyfile *k, enum key_format format, struct str text, const char *provider, struct fail *f);
+int keyfile_parse(struct keyfile *k, enum key_format format, struct str text, const char *provider,
+    struct fail *f);
 void keyfile_free(struct keyfile *k);	/* overwrites the values first */
 
 const char *keyfile_key(const struct keyfile *k);	/* never NULL after keyfile_parse() */
 const char *keyfile_base_url(const struct keyfile *k);	/* NULL: none of its own */
 const char *keyfile_provider(const struct keyfile *k);	/* NULL for .env */
-const char *keyfile_setting(const struct keyfile *k, const char *name);	/* of a .env file: not empty, else NULL */
+const char *keyfile_setting(const struct keyfile *k, const char *name);	/* of a .env file; NULL when empty */
 
 /*
  * The e-mail of the account: the usual fields of the provider, any of its values, the same at the top of

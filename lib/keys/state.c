@@ -168,7 +168,7 @@ replace(struct state_file *sf, struct buf *text, bool sync, struct fail *f)
 	char *real = realpath(sf->path, NULL), *temp = NULL;
 	const char *target = real ? real : sf->path;
 	long long values[HEAD_FIELDS];
-	struct stat st, was;
+	struct stat st;
 	int fd = -1, rc = -1;
 
 	if (asprintf(&temp, "%s.tmp", target) < 0) {
@@ -180,11 +180,6 @@ replace(struct state_file *sf, struct buf *text, bool sync, struct fail *f)
 	fd = open(temp, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0 || fstat(fd, &st) < 0) {
 		fail_sys(f, "create %s", temp);
-		goto out;
-	}
-	/* root, by sudo, must not take the file away from its owner's proxy. */
-	if (stat(target, &was) == 0 && was.st_uid != st.st_uid && fchown(fd, was.st_uid, was.st_gid) < 0) {
-		fail_sys(f, "give %s to its owner", temp);
 		goto out;
 	}
 	if (layout_read(&layout_head, str_sub(buf_view(text), LAYOUT_HEAD_AT, text->n), values) < 0) {

@@ -105,7 +105,7 @@ get_value(const struct layout_field *f, struct str s, long long *v)
 		*v = 0;
 		if (str_is(s, "null"))
 			return 0;
-		if (n != TIME_WIDTH || s.p[0] != '"' || s.p[11] != 'T' || s.p[n - 2] != 'Z' || s.p[n - 1] != '"' ||
+		if (n != TIME_WIDTH || s.p[0] != '"' || s.p[n - 2] != 'Z' || s.p[n - 1] != '"' ||
 		    clock_parse(str_sub(s, 1, n - 1), &t) < 0)
 			return -1;
 		*v = t;

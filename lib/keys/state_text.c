@@ -8,6 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+static const char *const source_names[] = {
+	[SOURCE_NONE] = "", [SOURCE_STATED] = "stated", [SOURCE_KNOWN] = "known", [SOURCE_GUESS] = "guess",
+};
+
 static uint64_t
 hash_of(struct str s)
 {
@@ -223,8 +227,9 @@ read_lock(struct reader *r, int v, const char *prefix, struct lock *l)
 		read_text(r, v, l->evidence, sizeof(l->evidence));
 	} else if (str_is(name, "source")) {
 		read_text(r, v, word, sizeof(word));
-		if (lock_source_from_name(str_from(word), &l->source) < 0)
-			l->source = SOURCE_NONE;
+		for (size_t i = 0; i < sizeof(source_names) / sizeof(*source_names); i++)
+			if (strcmp(word, source_names[i]) == 0)
+				l->source = (enum lock_source)i;
 	} else {
 		return false;
 	}
@@ -425,7 +430,7 @@ put_lock(struct buf *b, const char *prefix, const struct lock *l, bool always_re
 	else if (always_reason)
 		buf_printf(b, ", \"%sreason\": null", prefix);
 	if (l->source != SOURCE_NONE)
-		put_text(b, prefix, "source", lock_source_name(l->source));
+		put_text(b, prefix, "source", source_names[l->source]);
 	if (l->evidence[0])
 		put_text(b, prefix, "evidence", l->evidence);
 	if (l->set_at)

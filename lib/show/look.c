@@ -26,7 +26,7 @@ look_detect(struct look *l, int fd, bool plain)
 	const char *term = getenv("TERM"), *no_color = getenv("NO_COLOR");
 	bool dumb = !term || !*term || strcmp(term, "dumb") == 0;
 
-	/* What we write is UTF-8, also where the environment says nothing of it: labels may hold any letter. */
+	/* What we write is UTF-8, also where the environment does not say so: labels may hold any letter. */
 	if (!setlocale(LC_CTYPE, "") || strcmp(nl_langinfo(CODESET), "UTF-8") != 0)
 		setlocale(LC_CTYPE, "C.UTF-8");
 	*l = (struct look){ .terminal = isatty(fd) };
@@ -77,7 +77,7 @@ escape_length(struct str s)
 	return n < s.n ? n + 1 : n;
 }
 
-/* The columns that the first character of s takes, and its bytes in *n. What is no character counts as one column. */
+/* The columns the first character of s takes, and its bytes in *n. What is no character counts as one. */
 static int
 first_width(struct str s, size_t *n)
 {

@@ -28,13 +28,15 @@ enum table_flags {
 
 struct table;
 
-struct table *table_new(const struct look *l);	/* NULL: no memory; the other calls take it, table_text() tells */
+/* NULL: no memory; the other calls take that too, and table_text() tells. */
+struct table *table_new(const struct look *l);
 void table_free(struct table *t);
 void table_column(struct table *t, const char *heading, int flags);
 void table_row(struct table *t);
 /* The next cell of the row; NULL and "" leave it empty. */
 void table_add(struct table *t, const char *text, enum tone tone);
-void table_printf(struct table *t, enum tone tone, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+void table_printf(struct table *t, enum tone tone, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
 /* Appends the table to out; a table without rows is nothing, not even a heading. */
 int table_text(struct table *t, struct buf *out);
 

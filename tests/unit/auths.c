@@ -78,7 +78,8 @@ reason(const char *name)
 	for (size_t i = 0; i < pool.skipped_count; i++) {
 		const char *source = pool.skipped[i].source;
 
-		if (strlen(source) > strlen(name) && strcmp(source + strlen(source) - strlen(name), name) == 0)
+		if (strlen(source) > strlen(name) &&
+		    strcmp(source + strlen(source) - strlen(name), name) == 0)
 			return pool.skipped[i].reason;
 	}
 	return "";
@@ -179,11 +180,14 @@ test_env(void)
 
 	clear();
 	put("plain.env", "KMI_API_KEY=sk-fake-plain-0001\n");
-	put("full.env", "# a comment\nexport KMI_API_KEY='sk-fake-full-0002'\nKMI_KEY_LABEL=\" Boss_config \"\n"
-	    "KMI_KEY_PRIORITY=7 # first\nKMI_KEY_DISABLED=Yes\nKMI_UPSTREAM_BASE_URL=https://other.example/v1//\n"
+	put("full.env",
+	    "# a comment\nexport KMI_API_KEY='sk-fake-full-0002'\nKMI_KEY_LABEL=\" Boss_config \"\n"
+	    "KMI_KEY_PRIORITY=7 # "
+	    "first\nKMI_KEY_DISABLED=Yes\nKMI_UPSTREAM_BASE_URL=https://other.example/v1//\n"
 	    "KMI_ACCOUNT_EMAIL=Anna <anna@example.com>\nKMI_KEY_ACCOUNT= shared \nKMI_KEY_MAX_CONCURRENCY=3\n"
 	    "KMI_KEY_MAX_RPM=60\n");
-	put("empty.env", "KMI_API_KEY=sk-fake-empty-0003\nKMI_KEY_LABEL=\nKMI_KEY_PRIORITY=\nKMI_KEY_DISABLED=\n"
+	put("empty.env",
+	    "KMI_API_KEY=sk-fake-empty-0003\nKMI_KEY_LABEL=\nKMI_KEY_PRIORITY=\nKMI_KEY_DISABLED=\n"
 	    "KMI_UPSTREAM_BASE_URL=\nKMI_KEY_ACCOUNT=\"  \"\nKMI_KEY_MAX_RPM=\n");
 	put("bom.env", "\xef\xbb\xbfKMI_API_KEY=sk-fake-bom-0004\r\n");
 	put("twice.env", "KMI_API_KEY=sk-fake-first-05\nKMI_API_KEY=sk-fake-second-05\n");
@@ -191,8 +195,8 @@ test_env(void)
 	CHECK_STR(order(), "Boss bom empty plain twice");
 	CHECK_INT(pool.skipped_count, 0);
 	k = key("plain");
-	CHECK(k->path && k->priority == 0 && !k->disabled && !k->email && !k->provider && k->format == KEY_ENV &&
-	    !k->max_concurrency && !k->max_rpm);
+	CHECK(k->path && k->priority == 0 && !k->disabled && !k->email && !k->provider &&
+	      k->format == KEY_ENV && !k->max_concurrency && !k->max_rpm);
 	CHECK_STR(k->base_url, DEFAULT_URL);
 	CHECK_STR(k->account, "plain");
 	CHECK_STR(k->masked, "sk-f***0001");
@@ -254,7 +258,8 @@ test_env_faults(void)
 	CHECK(said("n-utf16.env", "UTF-8"));
 	CHECK(said("o-rpm.env", "KMI_KEY_MAX_RPM"));
 	for (size_t i = 0; i < pool.skipped_count; i++)
-		if (!check_that(!strstr(pool.skipped[i].reason, "sk-fake"), "no reason tells a key", __FILE__, __LINE__))
+		if (!check_that(!strstr(pool.skipped[i].reason, "sk-fake"), "no reason tells a key", __FILE__,
+			__LINE__))
 			printf("# %s\n", pool.skipped[i].reason);
 }
 
@@ -262,15 +267,19 @@ static void
 test_providers(void)
 {
 	clear();
-	put("a.toml", "[providers.first]\napi_key = 'sk-fake-first-01'\n[providers.\"moonshot-ai\"]\n"
+	put("a.toml",
+	    "[providers.first]\napi_key = 'sk-fake-first-01'\n[providers.\"moonshot-ai\"]\n"
 	    "api_key = 'sk-fake-moon-01'\n[providers.kimi-for-coding]\napi_key = 'sk-fake-coding-01'\n"
-	    "[providers.'managed:kimi-code']\napi_key = 'sk-fake-managed-01'\nbase_url = 'https://m.example/v1/'\n");
-	put("b.toml", "[providers.\"managed:kimi-code\"]\napi_key = ''\n[providers.moonshot-ai]\n"
+	    "[providers.'managed:kimi-code']\napi_key = 'sk-fake-managed-01'\nbase_url = "
+	    "'https://m.example/v1/'\n");
+	put("b.toml",
+	    "[providers.\"managed:kimi-code\"]\napi_key = ''\n[providers.moonshot-ai]\n"
 	    "api_key = 'sk-fake-moon-02'\n[providers.kimi-for-coding]\napi_key = \"sk-fake-coding-02\"\n");
-	put("c.toml", "[providers.none]\nbase_url = 'https://c.example'\n[providers.x]\napi_key = 'sk-fake-x-03'\n"
+	put("c.toml",
+	    "[providers.none]\nbase_url = 'https://c.example'\n[providers.x]\napi_key = 'sk-fake-x-03'\n"
 	    "[providers.y]\napi_key = 'sk-fake-y-03'\n");
 	put("d.toml", "[\"providers.x\"]\napi_key = 'sk-fake-x-04'\n[\"providers.moonshot-ai\"]\n"
-	    "api_key = 'sk-fake-moon-04'\n");
+		      "api_key = 'sk-fake-moon-04'\n");
 	put("e.toml", "[providers.kimi-for-coding]\napi_key = 5\n[providers.y]\napi_key = 'sk-fake-y-05'\n");
 	put("f.toml", "api_key = 'sk-fake-top-06'\n");
 	put("g.toml", "[providers.x]\napi_key = 'sk-fake-x-07'\nbase_url = 7\n");
@@ -303,9 +312,11 @@ static void
 test_json(void)
 {
 	clear();
-	put("a.json", "{\"providers\": {\"bad\": \"nope\", \"kimi-for-coding\": {\"api_key\": \"sk-fake-\\u0061-01\", "
+	put("a.json",
+	    "{\"providers\": {\"bad\": \"nope\", \"kimi-for-coding\": {\"api_key\": \"sk-fake-\\u0061-01\", "
 	    "\"base_url\": null}}}");
-	put("b.json.bak", "{\"email\": \"root@example.com\", \"providers\": {\"x\": {\"api_key\": \"sk-fake-b-02\"}}}");
+	put("b.json.bak",
+	    "{\"email\": \"root@example.com\", \"providers\": {\"x\": {\"api_key\": \"sk-fake-b-02\"}}}");
 	put("c.bak", "{\"providers\": {\"x\": {\"api_key\": 1}, \"y\": {\"api_key\": \"sk-fake-c-03\"}}}");
 	put("d.json", "[1]");
 	put("e.json", "{\"providers\":\n\n{\"x\": {\"api_key\": \"sk-fake-e-05\" \"base_url\": 1}}}");
@@ -344,11 +355,13 @@ static void
 test_emails(void)
 {
 #define ENV "KMI_API_KEY=sk-fake-1\n"
-	check_email("x.env", ENV "EMAIL=c@example.com\nKMI_EMAIL=b@example.com\nKMI_ACCOUNT_EMAIL=a@example.com\n",
+	check_email("x.env",
+	    ENV "EMAIL=c@example.com\nKMI_EMAIL=b@example.com\nKMI_ACCOUNT_EMAIL=a@example.com\n",
 	    "a@example.com");
 	check_email("x.env", ENV "EMAIL=c@example.com\nKMI_EMAIL=b@example.com\n", "b@example.com");
 	check_email("x.env", ENV "EMAIL=c@example.com\n", "c@example.com");
-	check_email("x.env", ENV "KMI_ACCOUNT_EMAIL=nobody\nNOTE='ask d+x@mail.example.co.uk.'\n", "d+x@mail.example.co.uk");
+	check_email("x.env", ENV "KMI_ACCOUNT_EMAIL=nobody\nNOTE='ask d+x@mail.example.co.uk.'\n",
+	    "d+x@mail.example.co.uk");
 	check_email("e@example.com.env", ENV, "e@example.com");
 	check_email("x.env", ENV "# questions to help@example.com\n", NULL);
 	check_email("x.env", "KMI_API_KEY=sk-fake@example.com\n", NULL);
@@ -363,7 +376,8 @@ test_emails(void)
 	check_email("x.toml", TOML "[user]\ncontact = 'in@example.com'\n", "in@example.com");
 	check_email("x.toml", "# mine: com@example.com\n" TOML, "com@example.com");
 	check_email("x.toml", "[providers.x]\napi_key = 'sk-fake@example.com'\n", NULL);
-	check_email("x.json", "{\"providers\": {\"x\": {\"api_key\": \"sk-fake-1\"}}, \"a\": [{\"b\": \"j@example.com\"}]}",
+	check_email("x.json",
+	    "{\"providers\": {\"x\": {\"api_key\": \"sk-fake-1\"}}, \"a\": [{\"b\": \"j@example.com\"}]}",
 	    "j@example.com");
 }
 
@@ -377,9 +391,9 @@ test_order(void)
 	put("C.env", "KMI_API_KEY=sk-fake-04\nKMI_KEY_PRIORITY=-1\n");
 	put("z.env", "KMI_API_KEY=sk-fake-05\nKMI_KEY_PRIORITY=10\n");
 	put("y.env", "KMI_API_KEY=sk-fake-06\nKMI_KEY_PRIORITY=9\n");
-	put("1.env", "KMI_API_KEY=sk-fake-07\nKMI_KEY_LABEL=\xd0\xb0\n");	/* а */
-	put("2.env", "KMI_API_KEY=sk-fake-08\nKMI_KEY_LABEL=\xd0\x91\n");	/* Б */
-	put("3.env", "KMI_API_KEY=sk-fake-09\nKMI_KEY_LABEL=\xd0\xb2\n");	/* в */
+	put("1.env", "KMI_API_KEY=sk-fake-07\nKMI_KEY_LABEL=\xd0\xb0\n"); /* а */
+	put("2.env", "KMI_API_KEY=sk-fake-08\nKMI_KEY_LABEL=\xd0\x91\n"); /* Б */
+	put("3.env", "KMI_API_KEY=sk-fake-09\nKMI_KEY_LABEL=\xd0\xb2\n"); /* в */
 	CHECK(scan() == 0);
 	CHECK_STR(order(), "z y A a b \xd0\xb0 \xd0\x91 \xd0\xb2 C");
 	CHECK_INT(pool.skipped_count, 0);
@@ -413,7 +427,8 @@ test_folders(void)
 	char path[512], target[512];
 
 	clear();
-	snprintf(path, sizeof(path), "mkdir -p %s/sub/deep %s/.hidden %s/locked %s/dir.env %s/m", dir, dir, dir, dir, dir);
+	snprintf(path, sizeof(path), "mkdir -p %s/sub/deep %s/.hidden %s/locked %s/dir.env %s/m", dir, dir,
+	    dir, dir, dir);
 	shell(path);
 	put("top.env", "KMI_API_KEY=sk-fake-top\n");
 	put("sub/one.env", "KMI_API_KEY=sk-fake-one\n");
@@ -475,7 +490,8 @@ test_linked_folder(void)
 static void
 test_missing(void)
 {
-	struct config c = { .auths_dir = (char[]){ "/nonexistent/keys" }, .upstream_base_url = (char[]){ DEFAULT_URL } };
+	struct config c = { .auths_dir = (char[]){ "/nonexistent/keys" },
+		.upstream_base_url = (char[]){ DEFAULT_URL } };
 	struct auths a;
 
 	errno = 0;
@@ -498,8 +514,10 @@ test_secret(void)
 	int64_t start;
 
 	clear();
-	put("a.env", "KMI_API_KEY=sk-fake-one-1\nKMI_KEY_LABEL=a\nKMI_KEY_PRIORITY=3\nKMI_KEY_ACCOUNT=b\n# x\n");
-	put("b.toml", "[providers.moonshot-ai]\napi_key = 'sk-fake-two-2'\n[providers.x]\napi_key = 'sk-fake-three'\n");
+	put("a.env",
+	    "KMI_API_KEY=sk-fake-one-1\nKMI_KEY_LABEL=a\nKMI_KEY_PRIORITY=3\nKMI_KEY_ACCOUNT=b\n# x\n");
+	put("b.toml",
+	    "[providers.moonshot-ai]\napi_key = 'sk-fake-two-2'\n[providers.x]\napi_key = 'sk-fake-three'\n");
 	CHECK(scan() == 0 && pool.count == 2);
 	k = key("a");
 	CHECK(auths_secret(k->path, k->format, k->provider, &secret, &stamp, &f) == 0);
@@ -524,15 +542,17 @@ test_secret(void)
 	buf_reset(&secret);
 	/* A better provider appeared: this key is still the one asked for. */
 	put("b.toml", "[providers.'managed:kimi-code']\napi_key = 'sk-fake-four'\n[providers.moonshot-ai]\n"
-	    "api_key = 'sk-fake-two-2'\n");
+		      "api_key = 'sk-fake-two-2'\n");
 	CHECK(auths_secret(k->path, k->format, k->provider, &secret, NULL, &f) == 0);
 	CHECK(str_is(buf_view(&secret), "sk-fake-two-2"));
 	buf_reset(&secret);
 	put("b.toml", "[providers.x]\napi_key = 'sk-fake-three'\n");
-	CHECK(auths_secret(k->path, k->format, k->provider, &secret, NULL, &f) < 0 && strstr(f.text, "moonshot-ai"));
+	CHECK(auths_secret(k->path, k->format, k->provider, &secret, NULL, &f) < 0 &&
+	      strstr(f.text, "moonshot-ai"));
 
 	snprintf(path, sizeof(path), "%s/c.env", dir);
-	put("c.env", "# Anna's key\nKMI_API_KEY=sk-fake-0123456789012345678901234567890123456789\nKMI_KEY_LABEL=anna\n"
+	put("c.env",
+	    "# Anna's key\nKMI_API_KEY=sk-fake-0123456789012345678901234567890123456789\nKMI_KEY_LABEL=anna\n"
 	    "KMI_KEY_ACCOUNT=anna\nKMI_KEY_PRIORITY=5\n");
 	start = clock_mono_ns();
 	for (int i = 0; i < 2000; i++) {
@@ -570,8 +590,10 @@ test_many(void)
 static void
 test_large(void)
 {
-	static const char *const names[] = { "a.json", "b.json", "c.toml", "d.toml", "e.env", "f.env", "g.json", "h.toml" };
-	static const char *const pieces[] = { "{\"a\":", "[", "[", "a.b.c.d=1\n", "A=${B}\n", "a@b@", "@a.", "x=[[[[" };
+	static const char *const names[] = { "a.json", "b.json", "c.toml", "d.toml", "e.env", "f.env",
+		"g.json", "h.toml" };
+	static const char *const pieces[] = { "{\"a\":", "[", "[", "a.b.c.d=1\n", "A=${B}\n", "a@b@", "@a.",
+		"x=[[[[" };
 	struct buf b = BUF(KEY_FILE_MAX);
 	int64_t start;
 

@@ -52,8 +52,9 @@ render(const struct look *l, struct buf *out)
 int
 main(void)
 {
-	struct look pipe = { 0 }, wide = { .terminal = true, .width = 120 }, narrow = { .terminal = true, .width = 40 },
-	    slit = { .terminal = true, .width = 16 }, colour = { .terminal = true, .width = 120, .colour = true };
+	struct look pipe = { 0 }, wide = { .terminal = true, .width = 120 },
+		    narrow = { .terminal = true, .width = 40 }, slit = { .terminal = true, .width = 16 },
+		    colour = { .terminal = true, .width = 120, .colour = true };
 	struct buf b = BUF(65536);
 	struct table *t;
 
@@ -73,7 +74,8 @@ main(void)
 	buf_reset(&b);
 	slit.width = 3;
 	look_clip(&slit, STR("\033[1m\xd0\x91\xe4\xbd\x99\xff\xff\033[0m"), &b);
-	CHECK_NAMED(str_is(buf_view(&b), "\033[1m\xd0\x91\xe4\xbd\x99\033[0m"), "wide characters count twice, tones not");
+	CHECK_NAMED(str_is(buf_view(&b), "\033[1m\xd0\x91\xe4\xbd\x99\033[0m"),
+	    "wide characters count twice, tones not");
 	render(&colour, &b);
 	CHECK(strstr(b.p, "\033[32mhealthy"));
 	t = table_new(&pipe);

@@ -1,0 +1,103 @@
+#include "keys/roster.h"
+
+#include "keys/index.h"
+#include "keys/lock.h"
+
+#include <stdlib.h>
+
+static void
+load_books(struct roster *r, const struct config *c)
+{
+	struct state_file sf;
+	char *aside = NULL;
+	struct fail f = { 0 };
+
+	/* A folder that cannot be written may still be read. */
+	if (state_open(&sf, c->state_dir, &f) < 0)
+		r->no_books = f;
+	if (state_load(&sf, &r->state, &aside, &f) < 0)
+		r->no_books = f;
+	else if (aside)
+		fail_set(&r->no_books, FAIL_INPUT, "it could not be read and was set aside as %s", aside);
+	free(aside);
+	state_close(&sf);
+}
+
+/* As the next request will find them: a file that changed since has ended its locks. */
+static const struct state_key *
+books_of(const struct state *st, const struct auth *k)
+{
+	struct state_key *books = state_find(st, k->label);
+	char tag[DIGEST_SHORT_SIZE];
+
+	index_tag(&k->stamp, tag);
+	if (books)
+		(void)lock_file_changed(books, tag);
+	return books;
+}
+
+int
+roster_load(struct roster *r, const struct config *c, time_t now, struct fail *f)
+{
+	size_t count;
+
+	*r = (struct roster){ 0 };
+	(void)auths_scan(&r->auths, c, &r->no_keys);	/* an empty pool says it all */
+	load_books(r, c);
+	count = r->auths.count;
+	r->keys = calloc(count + 1, sizeof(*r->keys));
+	r->fit = calloc(count + 1, sizeof(*r->fit));
+	if (!r->keys || !r->fit) {
+		roster_free(r);
+		return fail_memory(f);
+	}
+	for (size_t i = 0; i < count; i++) {
+		const struct auth *k = &r->auths.keys[i];
+
+		r->keys[i] = (struct choose_key){
+			.label = k->label,
+			.account = k->account,
+			.disabled = k->disabled,
+			.books = books_of(&r->state, k),
+			.usage_left = -1,
+		};
+	}
+	choose_fitness(r->keys, count, c, now, r->fit);
+	return 0;
+}
+
+void
+roster_free(struct roster *r)
+{
+	free(r->keys);
+	free(r->fit);
+	state_free(&r->state);
+	auths_free(&r->auths);
+	*r = (struct roster){ 0 };
+}
+
+size_t
+roster_count(const struct roster *r, enum fitness fitness)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < r->auths.count; i++)
+		n += r->fit[i].fitness == fitness;
+	return n;
+}
+
+size_t
+roster_usable(const struct roster *r)
+{
+	return roster_count(r, FIT_HEALTHY) + roster_count(r, FIT_WARN);
+}
+
+const struct auth *
+roster_active(const struct roster *r)
+{
+	long long i = r->state.head.active_index;
+
+	if (r->auths.count == 0)
+		return NULL;
+	return &r->auths.keys[i >= 0 && (size_t)i < r->auths.count ? i : 0];
+}
