@@ -38,12 +38,8 @@ bad_at(struct checker *c, size_t at, const char *what)
 static void
 skip_space(struct checker *c)
 {
-	for (; c->at < c->text.n; c->at++) {
-		char space = c->text.p[c->at];
-
-		if (space != ' ' && space != '\n' && space != '\t' && space != '\r')
-			break;
-	}
+	while (c->at < c->text.n && strchr(" \t\r\n", c->text.p[c->at]) && c->text.p[c->at])
+		c->at++;
 }
 
 static int

@@ -1,0 +1,179 @@
+#!/bin/bash
+# kmi-status from outside: mode, who listens, keys, alerts, and what it costs. TAP.
+set -u
+root=$(cd "$(dirname "$0")/../.." && pwd)
+bin=$(cd "$root/${BUILD:-build}/bin" && pwd) || exit 1
+dir=$(mktemp -d)
+started=()
+trap 'for p in "${started[@]}"; do kill "$p" 2>/dev/null; done; rm -rf "$dir"' EXIT
+mkdir -p "$dir/work/_auths" "$dir/home/.kmi"
+cd "$dir/work" || exit 1
+
+n=0
+ok() {		# ok NAME COMMAND...: one TAP line
+	local name=$1; shift
+	n=$((n + 1))
+	if "$@"; then echo "ok $n - $name"; else echo "not ok $n - $name"; fi
+}
+eq() { [ "$1" = "$2" ] || { printf '# got %s\n# want %s\n' "$1" "$2"; return 1; }; }
+has() { case $1 in *"$2"*) ;; *) printf '# got %s\n# want in it %s\n' "$1" "$2"; return 1;; esac; }
+hasnt() { case $1 in *"$2"*) printf '# got %s\n# and no %s\n' "$1" "$2"; return 1;; esac; }
+# status [VARIABLE=VALUE...] -- ARGS: runs in an otherwise empty environment; fills $out, $err, $code
+status() {
+	local env=()
+	while [ "$1" != -- ]; do env+=("$1"); shift; done
+	shift
+	env -i HOME="$dir/home" KMI_PROXY_LISTEN="127.0.0.1:$port" "${env[@]}" timeout 20 "$bin/kmi-status" "$@" >../out 2>../err
+	code=$?
+	out=$(cat ../out) err=$(cat ../err)
+}
+json() { python3 -c "import json; d=json.load(open('../out')); print(($1))"; }
+alerts() { json "' '.join(a['message']+' ('+a['hint']+')' for a in d['alerts'])"; }
+# listen ADDRESS [NAME]: somebody who listens there, under that name; sets $who to the process, $port to the port
+listen() {
+	python3 - "$1" "${2:-}" >../listening <<'P' &
+import ctypes, socket, sys, time
+where, name = sys.argv[1:]
+if name:
+    ctypes.CDLL(None).prctl(15, name.encode(), 0, 0, 0)
+if where.startswith('/'):
+    s = socket.socket(socket.AF_UNIX); s.bind(where); port = 0
+else:
+    s = socket.socket(socket.AF_INET6 if ':' in where else socket.AF_INET); s.bind((where, 0)); port = s.getsockname()[1]
+s.listen()
+print(port, flush=True)
+time.sleep(60)
+P
+	who=$!
+	started+=("$who")
+	until [ -s ../listening ]; do sleep 0.02; done
+	port=$(cat ../listening)
+	: >../listening
+}
+stop() { kill "$1"; wait "$1" 2>/dev/null; }
+
+# A port that is free for the moment
+listen 127.0.0.1; stop "$who"
+
+# Nothing yet
+status -- --json
+ok 'exit 0' eq "$code$err" 0
+ok 'mode' eq "$(json "d['mode']")" dry-run
+ok 'nobody listens' eq "$(json "d['proxy']")" "{'running': False, 'host': '127.0.0.1', 'port': $port, \
+'url': 'http://127.0.0.1:$port/kmi-rotor/v1', 'pids': [], 'daemon_log': '$dir/home/.kmi/logs/proxy.out'}"
+ok 'no keys' eq "$(json "d['keys']['total'], d['active_key']")" "(0, None)"
+ok 'said as an alert' has "$(alerts)" 'no usable key file in _auths'
+ok 'settings' eq "$(json "d['upstream'], d['policy'], d['cache'], d['payment_block_seconds']")" \
+    "('https://api.kimi.com/coding/v1', {'strict_usage_check': False, 'fail_open_on_empty_cache': True}, \
+{'usage_refresh_seconds': 600, 'blocklist_recheck_seconds': 3600, 'blocklist_max': 3}, 3600)"
+ok 'rotation' eq "$(json "d['rotation'], d['last_health_refresh']")" \
+    "({'active_index': 0, 'rotation_index': 0, 'auto_rotate': False}, None)"
+rmdir _auths
+status -- --json
+ok 'no folder is an alert, no failure' eq "$code $(alerts | grep -c 'KMI_AUTHS_DIR')" '0 1'
+mkdir _auths
+
+# Keys
+for i in a b c d; do echo "KMI_API_KEY=sk-fake-$i-0001" >_auths/$i.env; done
+echo KMI_KEY_DISABLED=1 >>_auths/d.env
+echo nothing >_auths/e.env
+cat >"$dir/home/.kmi/state.json" <<'E'
+{"schema_version": 1, "active_index": 1, "rotation_index": 41, "auto_rotate": true,
+"last_health_refresh": "2026-01-31T00:00:00Z", "keys": {
+"a": {"blocked_until": "2999-01-01T00:00:00Z", "blocked_reason": "payment_required"},
+"c": {"exhausted_until": "2999-01-01T00:00:00Z"}}}
+E
+status KMI_DRY_RUN=0 -- --json
+ok 'keys are counted' eq "$(json "[d['keys'][x] for x in ('total', 'disabled', 'blocked', 'exhausted', 'usable', 'skipped')]")" \
+    '[4, 1, 1, 1, 1, 1]'
+ok 'live, active key' eq "$(json "d['mode'], d['active_key']")" "('live', 'b')"
+ok 'the books' eq "$(json "d['rotation'], d['last_health_refresh']")" \
+    "({'active_index': 1, 'rotation_index': 41, 'auto_rotate': True}, '2026-01-31T00:00:00Z')"
+ok 'an alert: skipped' has "$(alerts)" '1 key file is skipped'
+ok 'an alert: not allowed' has "$(alerts)" 'KMI_AUTO_ROTATE_ALLOWED=1'
+ok 'no key' hasnt "$out" sk-fake
+status KMI_AUTO_ROTATE_ALLOWED=1 --
+ok 'automatic' has "$out" 'automatic: every request takes the next key'
+ok 'no escape sequence into a pipe' hasnt "$out" $'\e'
+rm _auths/b.env
+status -- --json
+ok 'an alert: nobody can serve' has "$(alerts)" 'no key can be used now'
+printf '{"schema_version": 1, "keys": [' >"$dir/home/.kmi/state.json"
+status -- --json
+ok 'an unreadable state.json is an alert' eq "$code $(alerts | grep -c 'set aside as')" '0 1'
+
+# Who listens
+listen 127.0.0.1 kmi-handle
+status -- --json
+ok 'one of ours listens' eq "$(json "d['proxy']['running'], d['proxy']['pids']")" "(True, [$who])"
+ok 'no alert about that' hasnt "$(alerts)" "$port"
+status KMI_PROXY_LISTEN="0.0.0.0:$port" -- --json
+ok 'a wildcard: the address to connect to' eq "$(json "d['proxy']['running'], d['proxy']['url']")" \
+    "(True, 'http://127.0.0.1:$port/kmi-rotor/v1')"
+status KMI_PROXY_LISTEN="[::1]:$port" -- --json
+ok 'not on IPv6' eq "$(json "d['proxy']['running'], d['proxy']['host'], d['proxy']['url']")" \
+    "(False, '::1', 'http://[::1]:$port/kmi-rotor/v1')"
+echo "$who" >"$dir/home/.kmi/proxy.pid"
+status --
+ok 'in words' has "$out" "running, http://127.0.0.1:$port/kmi-rotor/v1, kmi-handle ($who)"
+stop "$who"
+status -- --json
+ok 'a pid file that outlived its process' eq "$(json "d['proxy']['running'], d['proxy']['pids']")" '(False, [])'
+echo $$ >"$dir/home/.kmi/proxy.pid"
+status -- --json
+ok 'or names a stranger' eq "$(json "d['proxy']['running']")" False
+held=$port
+listen "$dir/other.sock" kmi-handle
+port=$held
+echo "$who" >"$dir/home/.kmi/proxy.pid"
+status -- --json
+ok 'ours runs, but not there' eq "$(json "d['proxy']['running'], d['proxy']['pids']") $(alerts | grep -c 'nobody listens')" \
+    "(True, [$who]) 1"
+status KMI_PROXY_LISTEN="unix:$dir/other.sock" -- --json
+ok 'a unix socket' eq "$(json "[d['proxy'][x] for x in ('running', 'host', 'port', 'url', 'pids')]")" \
+    "[True, None, None, 'unix:$dir/other.sock', [$who]]"
+stop "$who"
+rm "$dir/home/.kmi/proxy.pid"
+listen 127.0.0.1 nginx
+status -- --json
+ok 'somebody else is named' has "$(alerts)" "held by another program: nginx (process $who)"
+status --
+ok 'and not called ours' has "$out" 'not ours'
+stop "$who"
+
+# Broken things
+status KMI_STATE_DIR=/proc/nowhere -- --json
+ok 'a state folder that cannot be' eq "$code $(alerts | grep -c /proc/nowhere)" '0 1'
+status KMI_PROXY_LISTEN=nonsense --
+ok 'a bad setting: exit 2' eq "$code" 2
+status -- --jsn
+ok 'an unknown option: exit 2' eq "$code" 2
+status -- --help
+ok 'help' has "$out" 'usage: kmi status'
+env -i HOME="$dir/home" "$bin/kmi-status" >/dev/full 2>../err
+ok 'a full disk is an error' eq "$? $(grep -c 'No space left' ../err)" '1 1'
+
+# What it costs, beside a program that does nothing, in turns; a machine under load gets three chances.
+if nm "$bin/kmi-status" | grep -q __asan_init; then
+	echo "1..$n"
+	exit
+fi
+echo 'int main(void) { return 0; }' | ${CC:-cc} -x c -o ../nothing -
+ratio=$(HOME="$dir/home" python3 - "$dir/nothing" "$bin/kmi-status" <<'P'
+import os, statistics, sys, time
+nothing, status = sys.argv[1:]
+out = os.open('/dev/null', os.O_WRONLY)
+def took(args):
+    start = time.perf_counter()
+    os.waitpid(os.posix_spawn(args[0], args, os.environ, file_actions=[(os.POSIX_SPAWN_DUP2, out, 1)]), 0)
+    return time.perf_counter() - start
+best = 99
+for attempt in range(3):
+    pairs = [(took([nothing]), took([status, '--json'])) for i in range(100)]
+    best = min(best, statistics.median(p[1] for p in pairs) / statistics.median(p[0] for p in pairs))
+print('%.2f' % best)
+P
+)
+echo "# $ratio times a program that does nothing"
+ok 'quick: at most 4 times a program that does nothing' awk "BEGIN { exit !($ratio <= 4) }"
+echo "1..$n"
