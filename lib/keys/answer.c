@@ -301,32 +301,28 @@ answer_read(struct answer_error *e, struct str body, time_t now)
 static bool
 first_event(struct str body, struct buf *data, bool *is_error)
 {
-	bool stream = false;
-
 	*is_error = false;
 	while (body.n) {
-		struct str line = str_cut(&body, '\n');
-		struct str name = str_cut(&line, ':');
+		struct str line = str_trim(str_cut(&body, '\n')), name;
 
-		line = str_trim(line);
-		name = str_trim(name);
-		if (name.n == 0) {		/* an empty line ends the event; a comment has no name either */
+		if (line.n == 0) {
 			if (data->n)
 				break;
-			stream = true;
+			*is_error = false;	/* an event without data is none */
 			continue;
 		}
+		name = str_trim(str_cut(&line, ':'));
+		line = str_trim(line);
 		if (str_is(name, "data")) {
 			buf_str(data, line);
 			buf_putc(data, '\n');
 		} else if (str_is(name, "event")) {
 			*is_error = str_is(line, "error");
-		} else if (!str_is(name, "id") && !str_is(name, "retry")) {
-			return stream && data->n;
+		} else if (name.n && !str_is(name, "id") && !str_is(name, "retry")) {
+			return false;		/* a line without a name is a comment; any other is no event stream's */
 		}
-		stream = true;
 	}
-	return stream;
+	return data->n > 0;
 }
 
 void
@@ -338,8 +334,9 @@ answer_read_stream(struct answer_error *e, struct str body, time_t now)
 
 	error_init(e);
 	body = str_sub(body, 0, ANSWER_BODY_MAX);
-	if (first_event(body, &data, &is_error) && data.n && !buf_bad(&data)) {
-		if (!is_error && json_parse(&j, buf_view(&data), NULL) == 0) {
+	if (first_event(body, &data, &is_error) && !buf_bad(&data)) {
+		if (!is_error && str_find(buf_view(&data), STR("error")) >= 0 &&
+		    json_parse(&j, buf_view(&data), NULL) == 0) {
 			enum json_type t = json_type(&j, json_get(&j, 0, "error"));
 
 			is_error = t == JSON_OBJECT || t == JSON_STRING;

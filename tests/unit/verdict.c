@@ -151,6 +151,11 @@ static const struct {
 	{ 200, "event: error\ndata: all is lost\n\n", VERDICT_SERVER },
 	{ 200, "event: message_start\ndata: {\"type\":\"message_start\"}\n\nevent: error\ndata: {}\n\n", VERDICT_OK },
 	{ 200, "data: {\"error\":{\"message\":\"something\"}}\n\n", VERDICT_SERVER },
+	{ 200, "event: error\n\ndata: {}\n\n", VERDICT_OK },
+	{ 200, "event: error\n:\ndata: {}\n\n", VERDICT_SERVER },
+	{ 200, "id: 7\nretry: 9\ndata: {\"error\":\ndata: \"overloaded\"}\n\n", VERDICT_OVERLOAD },
+	{ 200, "data: {\"error\":{\"message\":\"cut", VERDICT_OK },
+	{ 200, "Note\ndata: " ERROR("rate_limit_error", "") "\n\n", VERDICT_OK },
 	{ 200, "data: " ERROR("invalid_request_error", "too long") "\n\n", VERDICT_REQUEST },
 };
 
