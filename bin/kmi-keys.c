@@ -301,7 +301,8 @@ main(int argc, char **argv)
 		fail_memory(&f);
 		return program_fail(NAME, &f);
 	}
-	fwrite(out.p, 1, out.n, stdout);
+	if (out.n)
+		fwrite(out.p, 1, out.n, stdout);
 	code = roster_usable(&r) ? 0 : 1;
 	buf_free(&out);
 	roster_free(&r);
