@@ -224,7 +224,7 @@ buf_room(struct buf *b, size_t n)
 	want = b->n + n;
 	if (want < b->cap)		/* one byte is kept for the NUL */
 		return b->p + b->n;
-	cap = b->cap ? b->cap : 64;
+	cap = b->cap ? b->cap : 256;
 	while (cap <= want)
 		cap *= 2;
 	if (cap > b->max + 1)

@@ -14,8 +14,15 @@
 #include <unistd.h>
 
 #define LOCK_WAIT_MS 2000	/* a stopped process must not stop the others: after this, on without books */
-#define FILES_EVERY_TIME 16	/* key files compared at each request; all of them every few seconds */
+/*
+ * Folders are compared at each request, and the file of a key when it is used.
+ * Of the other files the first few every few milliseconds (a small pool so notices a changed file at once, under any load),
+ * all of them every few seconds.
+ */
+#define FILES_GLANCED 16
+#define GLANCE_EVERY_MS 10
 #define LOOK_EVERY_MS 3000
+#define SUCCESS_SECONDS 10	/* last_success is kept to within this */
 
 static uint64_t
 fingerprint(const struct config *c)
@@ -58,7 +65,7 @@ keyring_open(struct keyring *kr, const struct config *c, index_describe describe
 	int rc;
 
 	*kr = (struct keyring){ .config = c, .describe = describe, .settings = fingerprint(c) };
-	kr->looked_ms = INT64_MIN / 2;
+	kr->looked_ms = kr->glanced_ms = INT64_MIN / 2;
 	kr->own_turn = digest_below(1u << 20);
 	if (state_open(&kr->state, c->state_dir, &trouble) < 0)
 		note_trouble(kr, &trouble);
@@ -146,13 +153,17 @@ is_automatic(const struct keyring *kr, const struct state_head *head)
 	return head->auto_rotate && kr->config->auto_rotate_allowed;
 }
 
+/* Costs a system call a file, so it is asked before the lock is taken where that is possible. */
 static bool
 files_same(struct keyring *kr)
 {
-	bool all = clock_mono_ms() - kr->looked_ms >= LOOK_EVERY_MS;
+	int64_t now = clock_mono_ms();
+	bool all = now - kr->looked_ms >= LOOK_EVERY_MS, some = now - kr->glanced_ms >= GLANCE_EVERY_MS;
 
-	if (!index_files_same(&kr->index, all ? SIZE_MAX : FILES_EVERY_TIME))
+	if (!index_files_same(&kr->index, all ? SIZE_MAX : some ? FILES_GLANCED : 0))
 		return false;
+	if (some)
+		kr->glanced_ms = now;
 	if (all)
 		looked_at_files(kr);
 	return true;
@@ -261,35 +272,30 @@ decide(struct keyring *kr, struct state_head *head, bool laid_out, struct fail *
 static int
 begin_fresh(struct keyring *kr, struct state_head *head, bool rescan, struct fail *f)
 {
-	bool laid_out;
+	bool current = !rescan && same_settings(kr) && files_same(kr), laid_out;
+	struct index ours;
 
 	begin(kr);
 	laid_out = kr->books && state_peek(&kr->state, head, NULL) == 0;
-	if (!rescan && same_settings(kr) && files_same(kr)) {
-		if (laid_out && decisions_hold(kr, head, clock_wall()))
-			return 0;
-	} else {
-		rescan = true;
-	}
-	if (kr->books) {
-		struct index ours = kr->index;
-
-		if (index_read(&kr->index, kr->config->state_dir) == 0) {
-			learn_last_look(kr);
-			if (same_settings(kr) && files_same(kr)) {
-				index_free(&ours);
-				rescan = false;
-				if (laid_out && decisions_hold(kr, head, clock_wall()))
-					return 0;
-			} else {
-				index_free(&kr->index);
-				kr->index = ours;
-			}
+	if (current && laid_out && decisions_hold(kr, head, clock_wall()))
+		return 0;
+	/* Maybe another process has made what we need. */
+	ours = kr->index;
+	if (!rescan && kr->books && index_read(&kr->index, kr->config->state_dir) == 0) {
+		learn_last_look(kr);
+		if (same_settings(kr) && files_same(kr)) {
+			index_free(&ours);
+			current = true;
+			if (laid_out && decisions_hold(kr, head, clock_wall()))
+				return 0;
 		} else {
+			index_free(&kr->index);
 			kr->index = ours;
 		}
+	} else {
+		kr->index = ours;
 	}
-	if (rescan) {
+	if (!current) {
 		end(kr);
 		if (scan(kr, f) < 0) {
 			kr->books = false;
@@ -462,7 +468,7 @@ walk(struct keyring *kr, const struct picking *g, size_t place, size_t count, in
 
 /* Counts a use in the books: in place where that is possible. */
 static void
-count_use(struct keyring *kr, const struct pick *p, time_t now)
+count_use(struct keyring *kr, struct pick *p, time_t now)
 {
 	struct state_counts was, counts;
 	struct state st = { 0 };
@@ -475,6 +481,7 @@ count_use(struct keyring *kr, const struct pick *p, time_t now)
 		counts = was;
 		counts.last_used = now;
 		counts.request_count++;
+		p->spotless = was.faults == 0 && now >= was.last_success && now - was.last_success < SUCCESS_SECONDS;
 		if (state_poke_key(&kr->state, p->state_offset, p->label, &was, &counts, &f) == 0)
 			return;
 	}
@@ -751,7 +758,32 @@ book_in_place(struct keyring *kr, const struct pick *p, const struct judgement *
 	    state_poke_key(&kr->state, p->state_offset, p->label, &was, &k.counts, NULL) == 0;
 }
 
-/* Read whole, changed by one of the two below, written. */
+/* A success of one key ends what its whole account was barred for. */
+static void
+tell_siblings(const struct keyring *kr, struct state *st, const struct state_key *by, time_t started)
+{
+	struct index_facts x;
+	struct index_key k;
+	const char *account = NULL;
+
+	if (!kr->index.p)
+		return;
+	index_facts(&kr->index, &x);
+	for (size_t i = 0; i < x.key_count && !account; i++)
+		if (index_key(&kr->index, i, &k) == 0 && strcmp(k.label, by->label) == 0)
+			account = k.account;
+	for (size_t i = 0; account && i < x.key_count; i++) {
+		struct state_key *sibling;
+
+		if (index_key(&kr->index, i, &k) < 0 || strcmp(k.account, account) != 0)
+			continue;
+		sibling = state_find(st, k.label);
+		if (sibling && sibling != by)
+			lock_account_served(sibling, by, started);
+	}
+}
+
+/* Read whole, changed by an answer or a rest, written. */
 static void
 book_whole(struct keyring *kr, const char *label, const struct judgement *j, time_t started, const char *tag, bool rest)
 {
@@ -767,6 +799,8 @@ book_whole(struct keyring *kr, const char *label, const struct judgement *j, tim
 			lock_rest(k, j, started, now);
 		else
 			lock_apply(k, j, started, tag, now);
+		if (!rest && j->verdict == VERDICT_OK)
+			tell_siblings(kr, &st, k, started);
 		if (state_save(&kr->state, &st, false, &f) < 0)
 			note_trouble(kr, &f);
 	}
@@ -776,6 +810,8 @@ book_whole(struct keyring *kr, const char *label, const struct judgement *j, tim
 void
 keyring_book(struct keyring *kr, const struct pick *p, const struct judgement *j)
 {
+	if (p->spotless && j->verdict == VERDICT_OK && !p->probe)
+		return;		/* the common case: nothing to write, so nothing to lock */
 	begin(kr);
 	if (kr->books && !book_in_place(kr, p, j, clock_wall()))
 		book_whole(kr, p->label, j, p->started, p->tag, false);

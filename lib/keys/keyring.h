@@ -32,6 +32,7 @@ struct keyring {
 	struct index index;
 	uint64_t settings;
 	int64_t looked_ms;		/* when all key files were last compared, monotonic */
+	int64_t glanced_ms;		/* and when a few of them */
 	long long own_turn;		/* the rotation without books */
 	struct fail trouble;		/* why there are no books, or what was set aside; see keyring_trouble() */
 };
@@ -49,6 +50,7 @@ struct pick {
 	uint64_t state_offset, epoch;
 	time_t started;
 	bool probe;		/* tried in spite of a lock that was only a guess */
+	bool spotless;		/* no fault in a row, and a success noted a moment ago: another one changes nothing */
 };
 
 /* A request's way through the pool: what it has tried, and its place in the rotation. */

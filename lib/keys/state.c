@@ -91,9 +91,24 @@ state_lock(struct state_file *sf, int timeout_ms, struct fail *f)
 	return 0;
 }
 
+static void
+forget_rows(struct state_file *sf)
+{
+	sf->head.n = sf->key.n = 0;
+}
+
+static void
+remember_row(const struct state_file *sf, struct state_row *seen, size_t at, const char *row, size_t n)
+{
+	seen->n = sf->locked ? n : 0;
+	seen->at = at;
+	memcpy(seen->bytes, row, n);
+}
+
 void
 state_unlock(struct state_file *sf)
 {
+	forget_rows(sf);
 	sf->locked = false;
 	if (sf->lock_fd >= 0)
 		file_unlock_fd(sf->lock_fd);
@@ -206,6 +221,7 @@ replace(struct state_file *sf, struct buf *text, bool sync, struct fail *f)
 		close(sf->fd);
 	sf->fd = fd;
 	fd = -1;
+	forget_rows(sf);
 	rc = look(sf, f);
 out:
 	if (fd >= 0) {
@@ -262,8 +278,11 @@ poke(struct state_file *sf, const struct layout *l, char *row, size_t at, const 
 	if (!layout_change(l, was, now, row))
 		return patch_copy(sf, at, (struct str){ row, n }, f);
 	/* Within one page a write is never left half done. */
-	if (pwrite(sf->fd, row, n, (off_t)at) != (ssize_t)n)
+	if (pwrite(sf->fd, row, n, (off_t)at) != (ssize_t)n) {
+		forget_rows(sf);
 		return fail_sys(f, "write %s", sf->path);
+	}
+	remember_row(sf, l == &layout_head ? &sf->head : &sf->key, at, row, n);
 	return 0;
 }
 
@@ -281,6 +300,7 @@ read_head(struct state_file *sf, long long values[HEAD_FIELDS], struct fail *f)
 	    values[HEAD_SCHEMA] != STATE_SCHEMA || values[HEAD_INODE] != LAYOUT_INODE(sf->inode) ||
 	    values[HEAD_SIZE] != (long long)sf->size)
 		return foreign(sf, f);
+	remember_row(sf, &sf->head, LAYOUT_HEAD_AT, text + LAYOUT_HEAD_AT, n - LAYOUT_HEAD_AT);
 	return 0;
 }
 
@@ -301,7 +321,9 @@ state_poke(struct state_file *sf, const struct state_head *was, const struct sta
 	long long old[HEAD_FIELDS], new[HEAD_FIELDS];
 	char row[LAYOUT_ROW_MAX];
 
-	if (!read_at(sf, LAYOUT_HEAD_AT, row, layout_length(&layout_head)))
+	if (sf->head.n)
+		memcpy(row, sf->head.bytes, sf->head.n);
+	else if (!read_at(sf, LAYOUT_HEAD_AT, row, layout_length(&layout_head)))
 		return foreign(sf, f);
 	layout_from_head(was, old);
 	layout_from_head(now, new);
@@ -327,11 +349,17 @@ read_row(struct state_file *sf, size_t offset, const char *label, char row[LAYOU
 	size_t n = layout_length(&layout_key), at = 0;
 
 	line_start(label, &start);
+	if (sf->key.n && sf->key.at == offset + start.n) {
+		memcpy(row, sf->key.bytes, sf->key.n);
+		buf_free(&start);
+		return sf->key.at;
+	}
 	/* No line end stands anywhere but before a line. */
 	if (!buf_bad(&start) && offset && read_at(sf, offset - 1, line, 1 + start.n + n) && line[0] == '\n' &&
 	    memcmp(line + 1, start.p, start.n) == 0) {
 		memcpy(row, line + 1 + start.n, n);
 		at = offset + start.n;
+		remember_row(sf, &sf->key, at, row, n);
 	} else {
 		foreign(sf, f);
 	}

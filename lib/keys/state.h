@@ -60,6 +60,14 @@
 #define STATE_SCHEMA 1
 #define STATE_SIZE_MAX (32u << 20)
 
+#define STATE_ROW_MAX 512
+
+/* A row as this process read or wrote it under the lock it holds: what stands there, without another look. */
+struct state_row {
+	size_t at, n;		/* n 0: none */
+	char bytes[STATE_ROW_MAX];
+};
+
 struct state_file {
 	char *path;
 	char *lock_path;
@@ -67,6 +75,7 @@ struct state_file {
 	pid_t pid;		/* whose lock_fd it is: after fork() a process needs its own */
 	bool locked;
 	int fd;			/* the file as last seen, -1 = not open */
+	struct state_row head, key;	/* the last ones; forgotten with the lock */
 	unsigned long long device, inode, size;		/* which file that is: path may name another by now */
 };
 

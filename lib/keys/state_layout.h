@@ -13,7 +13,7 @@
 
 #include "keys/state.h"
 
-#define LAYOUT_ROW_MAX 512	/* no row is as long */
+#define LAYOUT_ROW_MAX STATE_ROW_MAX	/* no row is as long */
 #define LAYOUT_FIELDS_MAX 16	/* no row has as many values */
 #define LAYOUT_PAGE 4096	/* no row of counts straddles a multiple of it */
 #define LAYOUT_HEAD_AT 1	/* where the header's row begins */

@@ -419,7 +419,8 @@ refuse_unreachable(struct exchange *x, enum trouble trouble)
 
 /* ---- the way ------------------------------------------------------------------------------------------------ */
 
-struct attempt_done {
+/* A server fault on the way, to be held against its key if another does better. */
+struct failed {
 	char *label;
 	struct judgement judgement;
 	time_t started;
@@ -427,11 +428,11 @@ struct attempt_done {
 
 /* Keys that failed with a server fault rest, now that another did better. */
 static void
-rest_failed(struct exchange *x, const struct attempt_done *done, int count)
+rest_failed(struct exchange *x, const struct failed *failed, int count)
 {
 	for (int i = 0; i < count; i++)
-		if (done[i].judgement.verdict == VERDICT_SERVER && strcmp(done[i].label, x->pick.label) != 0)
-			keyring_rest(x->keyring, done[i].label, &done[i].judgement, done[i].started);
+		if (failed[i].label && strcmp(failed[i].label, x->pick.label) != 0)
+			keyring_rest(x->keyring, failed[i].label, &failed[i].judgement, failed[i].started);
 }
 
 /* Full jitter: anything up to the step, so that many clients do not come back at the same moment. */
@@ -466,16 +467,16 @@ static void
 forward_request(struct exchange *x)
 {
 	struct forward *fw = x->forward;
-	struct attempt_done done[TRACE_ATTEMPTS_MAX] = { 0 };
-	int made = 0;
+	struct failed failed[TRACE_ATTEMPTS_MAX];	/* only the first failed_count are set */
+	int made = 0, failed_count = 0;
 	struct fail f;
 
 	for (;;) {
 		struct judgement j;
 		bool stays = attempt(x, &f);
-		struct attempt_done *d = &done[made++];
 		bool good;
 
+		made++;
 		note_pick(x);
 		if (made == 1)
 			x->trace.connect_ms = fw->connect_ms;
@@ -486,20 +487,19 @@ forward_request(struct exchange *x)
 			break;
 		}
 		judge(x, &j);
-		d->label = strdup(x->pick.label);
-		d->judgement = j;
-		d->started = x->pick.started;
 		trace_attempt_add(&x->trace, x->pick.label, fw->head_complete ? fw->got.status : 0, verdict_name(j.verdict),
 		    clock_mono_ms() - fw->started_ms);
 		good = j.verdict == VERDICT_OK || j.verdict == VERDICT_REQUEST;
 		if (!good) {
 			keyring_book(x->keyring, &x->pick, &j);
+			if (j.verdict == VERDICT_SERVER)
+				failed[failed_count++] = (struct failed){ strdup(x->pick.label), j, x->pick.started };
 			if (fw->head_complete && fw->trouble == TROUBLE_NONE && fw->done && fw->got.status != 101) {
 				/* Whole, and maybe the best there will be. */
 				forward_take(fw, &x->kept);
 				set_code(x->kept_code, j.error_code);
 			}
-			if (another(x, &j, made) && d->label)
+			if (another(x, &j, made))
 				continue;
 			if (x->conn->gone) {
 				client_left(x);
@@ -518,13 +518,13 @@ forward_request(struct exchange *x)
 		}
 		if (good) {
 			keyring_book(x->keyring, &x->pick, &j);
-			rest_failed(x, done, made - 1);
+			rest_failed(x, failed, failed_count);
 		}
 		break;
 	}
 	forward_stop(fw);
-	for (int i = 0; i < made; i++)
-		free(done[i].label);
+	for (int i = 0; i < failed_count; i++)
+		free(failed[i].label);
 }
 
 static void
