@@ -217,7 +217,7 @@ on_alarm(int sig)
  * sleep in flock(2), which is fair and wakes at once, under a timer that goes
  * on ringing, so that a ring just before the call cannot be the last one.
  */
-#define LOOK_AGAIN 30
+#define LOOK_AGAIN 3	/* a lock of ours is held for microseconds: it may be free already */
 
 int
 file_lock_fd(int fd, int timeout_ms, struct fail *f)
@@ -227,12 +227,10 @@ file_lock_fd(int fd, int timeout_ms, struct fail *f)
 	int64_t end;
 	int rc;
 
-	/* Locks of ours are held for microseconds: looking again is cheaper than going to sleep. */
-	for (int again = 0; flock(fd, LOCK_EX | LOCK_NB) < 0; again++)
-		if (errno != EWOULDBLOCK || again == LOOK_AGAIN)
-			goto held;
-	return 0;
-held:
+	for (int again = 0; (rc = flock(fd, LOCK_EX | LOCK_NB)) < 0 && errno == EWOULDBLOCK && again < LOOK_AGAIN; again++)
+		;
+	if (rc == 0)
+		return 0;
 	if (errno != EWOULDBLOCK && errno != EINTR)
 		return fail_sys(f, "lock");
 	if (timeout_ms <= 0)
@@ -432,6 +430,17 @@ file_append_line(const char *path, struct str line, long long max_bytes, int bac
 	file_lines_close(&l);
 	errno = saved;
 	return rc;
+}
+
+bool
+file_tighten(const char *path)
+{
+	struct stat st;
+
+	if (lstat(path, &st) < 0 || st.st_uid != geteuid() || !(S_ISREG(st.st_mode) || S_ISDIR(st.st_mode)) ||
+	    !(st.st_mode & 077))
+		return false;
+	return chmod(path, S_ISDIR(st.st_mode) ? 0700 : 0600) == 0;
 }
 
 char *

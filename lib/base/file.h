@@ -38,6 +38,12 @@ int file_read_at(int dir, const char *name, size_t max, struct buf *out, struct 
  */
 int file_replace(const char *path, struct str content, bool sync, struct fail *f);
 
+/*
+ * Takes group and others off a folder (0700) or a regular file (0600) that is
+ * ours; what belongs to somebody else, and what a link points to, is left. True when something changed.
+ */
+bool file_tighten(const char *path);
+
 /* Makes a folder and its parents; existing ones are left as they are. */
 int file_mkdirs(const char *path, struct fail *f);
 

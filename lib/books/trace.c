@@ -4,12 +4,18 @@
 #include "base/file.h"
 #include "base/json.h"
 
+#include <dirent.h>
+#include <fcntl.h>
+#include <limits.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#define SETS_MAX 500
+
 
 /* What is kept of a path that a client made up; the rest tells nobody anything. */
 #define ENDPOINT_MAX 1024
@@ -211,6 +217,35 @@ set_hash(const char *const *labels, size_t count)
 	return h;
 }
 
+/*
+ * Every lock that comes or goes makes another set. The folder keeps the newest SETS_MAX: a line that names
+ * an older one still tells how many keys it was made of.
+ */
+static void
+prune_sets(const char *folder)
+{
+	DIR *dir = opendir(folder);
+	char oldest[NAME_MAX + 1] = "";
+	time_t oldest_time = 0;
+	size_t count = 0;
+	struct dirent *e;
+	struct stat st;
+
+	if (!dir)
+		return;
+	while ((e = readdir(dir))) {
+		if (e->d_name[0] == '.' || fstatat(dirfd(dir), e->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+			continue;
+		if (!count++ || st.st_mtime < oldest_time) {
+			oldest_time = st.st_mtime;
+			snprintf(oldest, sizeof(oldest), "%s", e->d_name);
+		}
+	}
+	if (count > SETS_MAX)
+		unlinkat(dirfd(dir), oldest, 0);
+	closedir(dir);
+}
+
 static int
 write_set(const char *folder, const char *path, const char *const *labels, size_t count, struct fail *f)
 {
@@ -223,6 +258,8 @@ write_set(const char *folder, const char *path, const char *const *labels, size_
 		fail_set(f, FAIL_SYSTEM, "a set of %zu keys is too large to be written", count);
 	else if (file_mkdirs(folder, f) == 0)
 		rc = file_replace(path, buf_view(&content), false, f);
+	if (rc == 0)
+		prune_sets(folder);
 	buf_free(&content);
 	return rc;
 }

@@ -56,6 +56,22 @@ keyring_trouble(struct keyring *kr, struct fail *f)
 	return true;
 }
 
+/* A state folder that others could look into: so may what lies in it. From now on nobody gets that far. */
+static void
+tighten_state(const struct config *c)
+{
+	static const char *const inside[] = { "state.json", "state.json.lock", "health.json", "pool.index", "trace",
+		"trace/trace.jsonl", "logs", "logs/kmi.log", "logs/proxy.out", "limits", "proxy.pid" };
+
+	for (size_t i = 0; i < sizeof(inside) / sizeof(*inside); i++) {
+		char *path = file_join(c->state_dir, inside[i]);
+
+		if (path)
+			file_tighten(path);
+		free(path);
+	}
+}
+
 int
 keyring_open(struct keyring *kr, const struct config *c, index_describe describe, struct fail *f)
 {
@@ -69,6 +85,8 @@ keyring_open(struct keyring *kr, const struct config *c, index_describe describe
 	kr->own_turn = digest_below(1u << 20);
 	if (state_open(&kr->state, c->state_dir, &trouble) < 0)
 		note_trouble(kr, &trouble);
+	else if (c->enforce_file_perms && file_tighten(c->state_dir))
+		tighten_state(c);
 	path = file_join(c->state_dir, "verdicts.conf");
 	if (!path)
 		return fail_memory(f);
@@ -191,6 +209,21 @@ same_settings(const struct keyring *kr)
 	return x.settings == kr->settings;
 }
 
+/* Key files and their folders are for their owner alone. True when one of them was not. */
+static bool
+tighten(const struct config *c, const struct auths *a)
+{
+	bool changed = false;
+
+	if (!c->enforce_file_perms)
+		return false;
+	for (size_t i = 0; i < a->folder_count; i++)
+		changed |= file_tighten(a->folders[i].path);
+	for (size_t i = 0; i < a->count; i++)
+		changed |= file_tighten(a->keys[i].path);
+	return changed;
+}
+
 /* Reads the key files afresh. Slow, so never under the lock. */
 static int
 scan(struct keyring *kr, struct fail *f)
@@ -198,10 +231,13 @@ scan(struct keyring *kr, struct fail *f)
 	struct auths a;
 	int rc;
 
-	if (auths_scan(&a, kr->config, f) < 0) {
-		/* No folder: an empty pool, said so. */
-		note_trouble(kr, f);
+	rc = auths_scan(&a, kr->config, f);
+	if (rc == 0 && tighten(kr->config, &a)) {
+		auths_free(&a);		/* their versions are others now */
+		rc = auths_scan(&a, kr->config, f);
 	}
+	if (rc < 0)
+		note_trouble(kr, f);	/* no folder: an empty pool, and said so */
 	rc = index_from_auths(&kr->index, &a, kr->settings, f);
 	auths_free(&a);
 	kr->looked_ms = clock_mono_ms();

@@ -3,9 +3,25 @@
 #include "base/clock.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+static volatile sig_atomic_t stop_all;
+
+void
+conn_stop_all(void)
+{
+	stop_all = 1;
+}
+
+static void
+obey_stop(struct conn *c)
+{
+	if (stop_all && !c->gone)
+		c->gone = c->stopped = c->draining = true;
+}
 
 static bool
 is_socket(int fd)
@@ -141,6 +157,7 @@ conn_noticed(struct conn *c, const struct pollfd fds[2])
 		conn_read(c);
 	if (out & (POLLOUT | POLLERR | POLLHUP))
 		conn_flush(c);
+	obey_stop(c);
 }
 
 bool
@@ -155,6 +172,9 @@ conn_wait(struct conn *c, short events, int64_t until_ms)
 		int64_t left = until_ms - clock_mono_ms();
 		int n = poll(fds, 3, left < 0 ? 0 : left > 3600000 ? 3600000 : (int)left);
 
+		obey_stop(c);
+		if (c->stopped)
+			return true;
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0) {

@@ -27,8 +27,12 @@ struct conn {
 	bool eof;		/* no more bytes will come */
 	bool gone;		/* nobody is there to read an answer */
 	bool draining;
+	bool stopped;		/* gone because we were told to stop at once, not because the client left */
 	uint64_t bytes_out;
 };
+
+/* From a signal handler: every connection of this process ends now, in the middle of whatever it is doing. */
+void conn_stop_all(void);
 
 void conn_init(struct conn *c, int in, int out, int control);
 /* Closes nothing: the descriptors are the caller's. */

@@ -61,7 +61,7 @@ client_left(struct exchange *x)
 {
 	x->keep = false;
 	x->trace.status = x->trace.status ? x->trace.status : 499;
-	set_code(x->trace.error_code, "client_gone");
+	set_code(x->trace.error_code, x->conn->stopped ? "cut" : "client_gone");
 }
 
 /* Waits for a time, unless the client leaves before: then false. */
@@ -456,6 +456,7 @@ another(struct exchange *x, const struct judgement *j, int made)
 	if (j->retry_other) {
 		answer = keyring_pick(x->keyring, &x->picking, &x->pick, &none);
 		pick_none_free(&none);
+		note_pick(x);
 		if (answer == PICK_KEY)
 			return true;
 	}

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/program.h"
 #include "books/events.h"
+#include "proxy/conn.h"
 #include "proxy/serve.h"
 
 #include <errno.h>
@@ -111,10 +112,18 @@ receive_connection(int channel)
 
 /* ---- a handler ---------------------------------------------------------------------------------------------- */
 
+static void
+on_stop_now(int sig)
+{
+	(void)sig;
+	conn_stop_all();
+}
+
 /* Everything a handler does, from fork to exit. Signals of the terminal and the supervisor are the parent's business. */
 static _Noreturn void
 be_handler(struct pool *p, int channel, int first)
 {
+	struct sigaction stop_now = { .sa_handler = on_stop_now };
 	struct fail f = { 0 };
 	struct serve s;
 	int fd = first;
@@ -128,6 +137,7 @@ be_handler(struct pool *p, int channel, int first)
 	signal(SIGTERM, SIG_IGN);
 	signal(SIGINT, SIG_IGN);
 	signal(SIGHUP, SIG_IGN);
+	sigaction(SIGUSR1, &stop_now, NULL);
 	sigprocmask(SIG_SETMASK, &p->old_mask, NULL);
 	if (serve_open(&s, p->config, &f) < 0) {
 		event_log(p->config, EVENT_ERROR, f.text, NULL);
@@ -445,7 +455,9 @@ pool_run(int listen_fd, const struct config *c, struct fail *f)
 	watch(&p, p.signals, EVENT_SIGNAL);
 	accept_some_more(&p, true);
 	loop(&p);
-	reap();
+	/* The last handlers have said goodbye and are writing their books. */
+	for (int i = 0; i < STOP_MS / 10 && waitpid(-1, NULL, WNOHANG) >= 0; i++)
+		poll(NULL, 0, 10);
 	rc = 0;
 out:
 	if (p.epoll >= 0)
