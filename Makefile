@@ -2,6 +2,7 @@
 # CFLAGS, LDFLAGS, PREFIX and DESTDIR are yours; what the code needs stands beside them.
 
 PREFIX ?= /usr/local
+LIBEXEC ?= $(PREFIX)/libexec/kmi
 CFLAGS ?= -O2 -g
 BUILD ?= build
 VERSION = 2.0.0
@@ -9,7 +10,8 @@ Q = $(if $(V),,@)
 
 WARN = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wwrite-strings \
        -Wpointer-arith -Wcast-qual -Wformat=2 -Wvla -Wundef
-OURS = -std=c11 -DKMI_VERSION=\"$(VERSION)\" -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -fstack-protector-strong \
+OURS = -std=c11 -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -fstack-protector-strong \
+       -DKMI_VERSION='"$(VERSION)"' -DKMI_LIBEXEC='"$(LIBEXEC)"' \
        -iquote lib -isystem /usr/share/include $(WARN) $(SANITIZE)
 LINK = -Wl,--as-needed -Wl,-z,relro -Wl,-z,now $(SANITIZE)
 
@@ -19,8 +21,11 @@ LIBS = -lcurl -lz -lsmartcols -l:libbearssl.a -lm
 
 LIB_OBJECTS := $(patsubst %.c,$(BUILD)/%.o,$(wildcard lib/*/*.c))
 PROGRAMS := $(patsubst bin/%.c,$(BUILD)/bin/%,$(wildcard bin/*.c))
+OTHER_NAMES := $(addprefix $(BUILD)/bin/kmi-proxy-,stop restart logs)
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(wildcard tests/unit/*.c))
 TOOLS := $(patsubst tests/tools/%.c,$(BUILD)/tests/tools/%,$(wildcard tests/tools/*.c))
+FUZZERS := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/*.c))
+SHELL_TESTS := $(sort $(wildcard tests/e2e/*.t)) tests/tools/fakekimi.t tests/toml/toml-test.t
 
 # Debian 12 ships llhttp as sources (package node-llhttp); newer systems as a library.
 ifeq ($(shell pkg-config --exists libllhttp 2>/dev/null && echo yes),yes)
@@ -29,7 +34,48 @@ else
 LLHTTP_OBJECTS := $(BUILD)/llhttp/api.o $(BUILD)/llhttp/http.o $(BUILD)/llhttp/llhttp.o
 endif
 
-all: $(PROGRAMS)
+all: $(PROGRAMS) $(OTHER_NAMES)
+
+help:
+	@echo "make run      build, start the proxy in dry run on example keys, show what it does"
+	@echo "make check    every test, offline;  make asan: the same under ASan and UBSan"
+	@echo "make lint     cppcheck and the man pages;  make bench: beside nginx;  make fuzz"
+	@echo "make install  to DESTDIR and PREFIX (now $(PREFIX));  make uninstall"
+
+run:
+	@scripts/run.sh
+
+check:
+	@scripts/packages.sh build test
+	@$(MAKE) --no-print-directory tests
+
+asan:
+	@scripts/packages.sh build test
+	@$(MAKE) --no-print-directory tests BUILD=build-asan CFLAGS="-O1 -g" \
+	    SANITIZE="-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer"
+
+# The tests find the programs through KMI_BUILD.
+tests:
+	@$(MAKE) --no-print-directory -s -j$$(nproc) build-all
+	@KMI_BUILD=$(CURDIR)/$(BUILD) BUILD=$(BUILD) prove --timer -j2 -e '' $(UNIT_TESTS) $(SHELL_TESTS)
+
+build-all: all $(UNIT_TESTS) $(TOOLS)
+
+unit: $(UNIT_TESTS)
+	$(Q)prove -q -e '' $(UNIT_TESTS)
+
+lint:
+	@scripts/packages.sh build lint
+	cppcheck --quiet --error-exitcode=1 --std=c11 --enable=warning,performance,portability --inline-suppr \
+	    --suppress=missingIncludeSystem --suppress=unusedFunction -D_GNU_SOURCE -DKMI_VERSION='""' \
+	    -DKMI_LIBEXEC='""' -I lib bin lib
+	mandoc -T lint -W warning docs/man/*
+
+bench: all
+	@scripts/packages.sh build test bench
+	@scripts/bench.sh
+
+fuzz: $(FUZZERS)
 
 $(BUILD)/libkmi.a: $(LIB_OBJECTS) $(LLHTTP_OBJECTS)
 	@rm -f $@
@@ -49,15 +95,37 @@ $(BUILD)/bin/%: $(BUILD)/bin/%.o $(BUILD)/libkmi.a
 	@$(if $(V),,echo "  link $@")
 	$(Q)$(CC) $(LINK) $(LDFLAGS) -o $@ $< $(BUILD)/libkmi.a $(LIBS)
 
+$(OTHER_NAMES): $(BUILD)/bin/kmi-proxy
+	$(Q)ln -sf kmi-proxy $@
+
 $(BUILD)/tests/%: $(BUILD)/tests/%.o $(BUILD)/libkmi.a
 	$(Q)$(CC) $(LINK) $(LDFLAGS) -o $@ $< $(BUILD)/libkmi.a $(LIBS)
 
-unit: $(UNIT_TESTS)
-	$(Q)prove -q -e '' $(UNIT_TESTS)
+$(BUILD)/fuzz/%: tests/fuzz/%.c
+	@mkdir -p $(@D)
+	$(Q)clang $(OURS) -O1 -g -fsanitize=fuzzer,address,undefined -o $@ $< $(wildcard lib/*/*.c) \
+	    $(patsubst $(BUILD)/llhttp/%.o,/usr/share/llhttp/%.c,$(LLHTTP_OBJECTS)) -DLLHTTP_STRICT_MODE=1 -w \
+	    -isystem /usr/share/include/llhttp $(LIBS)
+
+# kmi is what people type; the rest lies where kmi finds it.
+install: all
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(LIBEXEC) $(DESTDIR)$(PREFIX)/share/man/man1 \
+	    $(DESTDIR)$(PREFIX)/share/man/man5 $(DESTDIR)$(PREFIX)/share/man/man7 $(DESTDIR)$(PREFIX)/share/doc/kmi
+	install -m 755 $(BUILD)/bin/kmi $(DESTDIR)$(PREFIX)/bin/
+	install -m 755 $(filter-out $(BUILD)/bin/kmi,$(PROGRAMS)) $(DESTDIR)$(LIBEXEC)/
+	for n in stop restart logs; do ln -sf kmi-proxy $(DESTDIR)$(LIBEXEC)/kmi-proxy-$$n; done
+	for n in 1 5 7; do for p in docs/man/*.$$n; do \
+	    [ ! -e $$p ] || install -m 644 $$p $(DESTDIR)$(PREFIX)/share/man/man$$n/; done; done
+	install -m 644 README.md docs/*.md $(DESTDIR)$(PREFIX)/share/doc/kmi/
+
+uninstall:
+	rm -f $(DESTDIR)$(PREFIX)/bin/kmi
+	for p in docs/man/*.[157]; do rm -f $(DESTDIR)$(PREFIX)/share/man/man$${p##*.}/$${p##*/}; done
+	rm -rf $(DESTDIR)$(LIBEXEC) $(DESTDIR)$(PREFIX)/share/doc/kmi
 
 clean:
-	rm -rf $(BUILD)
+	rm -rf build build-asan
 
-.PHONY: all unit clean
+.PHONY: all help run check asan tests build-all unit lint bench fuzz install uninstall clean
 .SECONDARY:
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

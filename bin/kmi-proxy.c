@@ -1,0 +1,473 @@
+/*
+ * kmi-proxy: the embedded pool, started, stopped and looked at by hand.
+ *
+ *	kmi-proxy [--foreground]	starts kmi-handle on the address of KMI_PROXY_LISTEN
+ *	kmi-proxy-stop [-y] [-f]	lets running answers finish, then ends it
+ *	kmi-proxy-restart
+ *	kmi-proxy-logs [--no-follow] [--lines N]
+ *
+ * One program under four names. It binds the address itself, gives the
+ * listening socket to kmi-handle as descriptor 0, and waits until that
+ * answers. Only a process that proxy.pid names and that is ours is ever stopped.
+ */
+#include "base/clock.h"
+#include "base/listener.h"
+#include "base/pidfile.h"
+#include "base/program.h"
+#include "books/events.h"
+#include "keys/auths.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <netdb.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define BACKLOG 4096
+#define ANSWER_MS 10000		/* a started pool answers by then */
+#define KILL_MS 5000		/* after a stop with -f */
+
+static const char *name;
+
+static const char usage[] =
+    "usage: kmi proxy [--foreground]\n"
+    "       kmi proxy-stop [-y] [-f]\n"
+    "       kmi proxy-restart\n"
+    "       kmi proxy-logs [--no-follow] [--lines N]\n"
+    "\n"
+    "Starts the proxy on the address of KMI_PROXY_LISTEN, in the background unless\n"
+    "told otherwise; stops it, letting running answers finish; shows what it said.\n"
+    "\n"
+    "      --foreground  stay, with messages on stderr\n"
+    "  -y, --yes         do not ask\n"
+    "  -f, --force       end it at once when it does not end by itself\n"
+    "      --no-follow   show the last lines and end\n"
+    "      --lines N     how many (20)\n"
+    "  -h, --help        this text\n";
+
+struct choices {
+	bool foreground, force, no_follow;
+	long lines;
+};
+
+static char *
+state_path(const struct config *c, const char *what)
+{
+	char *p = file_join(c->state_dir, what);
+
+	if (!p)
+		abort();	/* a few bytes at the start of a small program */
+	return p;
+}
+
+static void
+say_url(const struct config *c)
+{
+	if (c->listen.path)
+		printf("  address   unix:%s, base path %s\n", c->listen.path, c->proxy_base_path);
+	else
+		printf("  address   http://%s%s:%d%s%s\n", strchr(c->listen.host, ':') ? "[" : "", c->listen.host,
+		    c->listen.port, strchr(c->listen.host, ':') ? "]" : "", c->proxy_base_path);
+}
+
+/* ---- binding ------------------------------------------------------------------------------------------------ */
+
+static int
+held_by(const struct config *c, struct fail *f)
+{
+	struct listeners l;
+
+	if (listener_find(&l, &c->listen, 0, NULL) < 0 || !l.listening)
+		return fail_set(f, FAIL_SYSTEM, "%s is in use", c->proxy_listen);
+	if (l.count)
+		fail_set(f, FAIL_SYSTEM, "%s is held by process %ld (%s)", c->proxy_listen, (long)l.items[0].pid,
+		    l.items[0].command);
+	else
+		fail_set(f, FAIL_SYSTEM, "%s is held by a process of another user", c->proxy_listen);
+	listener_free(&l);
+	return fail_hint(f, "stop that program, or give another address with KMI_PROXY_LISTEN");
+}
+
+static int
+bind_unix(const struct config *c, struct fail *f)
+{
+	struct sockaddr_un a = { .sun_family = AF_UNIX };
+	struct listeners l;
+	int fd;
+
+	if (strlen(c->listen.path) >= sizeof(a.sun_path))
+		return fail_set(f, FAIL_USAGE, "KMI_PROXY_LISTEN: the path of a unix socket has at most %zu bytes",
+		    sizeof(a.sun_path) - 1);
+	strcpy(a.sun_path, c->listen.path);
+	fd = socket(AF_UNIX, SOCK_STREAM, 0);
+	if (fd < 0)
+		return fail_sys(f, "socket");
+	if (bind(fd, (struct sockaddr *)&a, sizeof(a)) == 0)
+		return fd;
+	if (errno == EADDRINUSE && listener_find(&l, &c->listen, 0, f) == 0) {
+		bool alive = l.listening;
+		struct stat st;
+
+		listener_free(&l);
+		/* Left over by a pool that was killed: a socket nobody listens on. */
+		if (!alive && lstat(a.sun_path, &st) == 0 && S_ISSOCK(st.st_mode) && unlink(a.sun_path) == 0 &&
+		    bind(fd, (struct sockaddr *)&a, sizeof(a)) == 0)
+			return fd;
+		if (alive) {
+			close(fd);
+			return held_by(c, f);
+		}
+		errno = EADDRINUSE;
+	}
+	fail_sys(f, "bind %s", c->listen.path);
+	close(fd);
+	return -1;
+}
+
+static int
+bind_tcp(const struct config *c, struct fail *f)
+{
+	struct addrinfo want = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE }, *got;
+	char port[16];
+	int fd, yes = 1, rc;
+
+	snprintf(port, sizeof(port), "%d", c->listen.port);
+	rc = getaddrinfo(c->listen.host, port, &want, &got);
+	if (rc != 0)
+		return fail_set(f, FAIL_USAGE, "KMI_PROXY_LISTEN: %s: %s", c->listen.host, gai_strerror(rc));
+	fd = socket(got->ai_family, SOCK_STREAM, 0);
+	if (fd >= 0)
+		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes));
+	if (fd < 0 || bind(fd, got->ai_addr, got->ai_addrlen) < 0) {
+		rc = errno;
+		if (fd >= 0)
+			close(fd);
+		freeaddrinfo(got);
+		errno = rc;
+		return rc == EADDRINUSE ? held_by(c, f) : fail_sys(f, "bind %s", c->proxy_listen);
+	}
+	freeaddrinfo(got);
+	return fd;
+}
+
+static int
+bind_listener(const struct config *c, struct fail *f)
+{
+	int fd = c->listen.path ? bind_unix(c, f) : bind_tcp(c, f);
+
+	if (fd >= 0 && listen(fd, BACKLOG) < 0) {
+		/* Two sockets may be bound to one port; only one may listen. */
+		close(fd);
+		return errno == EADDRINUSE ? held_by(c, f) : fail_sys(f, "listen on %s", c->proxy_listen);
+	}
+	return fd;
+}
+
+/* ---- starting ----------------------------------------------------------------------------------------------- */
+
+/* Becomes kmi-handle, which lies beside us. */
+static int
+become_handle(int listener, struct fail *f)
+{
+	char path[PATH_MAX], *slash;
+	ssize_t n = readlink("/proc/self/exe", path, sizeof(path) - 32);
+
+	path[n > 0 ? n : 0] = '\0';
+	slash = strrchr(path, '/');
+	strcpy(slash ? slash + 1 : path, "kmi-handle");
+	if (dup2(listener, 0) < 0)
+		return fail_sys(f, "dup");
+	if (listener != 0)
+		close(listener);
+	unsetenv("LISTEN_FDS");
+	unsetenv("LISTEN_PID");
+	execl(path, "kmi-handle", (char *)NULL);
+	return fail_sys(f, "run %s", path);
+}
+
+static int
+connect_to(const struct config *c)
+{
+	struct sockaddr_un un = { .sun_family = AF_UNIX };
+	struct addrinfo want = { .ai_socktype = SOCK_STREAM }, *got = NULL;
+	char port[16];
+	int fd, rc;
+
+	if (c->listen.path) {
+		fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+		strncpy(un.sun_path, c->listen.path, sizeof(un.sun_path) - 1);
+		rc = connect(fd, (struct sockaddr *)&un, sizeof(un));
+	} else {
+		snprintf(port, sizeof(port), "%d", c->listen.port);
+		if (getaddrinfo(c->listen.host, port, &want, &got) != 0)
+			return -1;
+		fd = socket(got->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+		rc = connect(fd, got->ai_addr, got->ai_addrlen);
+		freeaddrinfo(got);
+	}
+	if (rc < 0) {
+		close(fd);
+		return -1;
+	}
+	return fd;
+}
+
+/* Whether the pool answers HTTP: any answer will do. The socket listens already, so the question waits for it. */
+static bool
+answers(const struct config *c, pid_t pid)
+{
+	static const char ask[] = "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+	int64_t until = clock_mono_ms() + ANSWER_MS;
+	int fd = connect_to(c);
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+	char got[5];
+	bool yes = false;
+
+	if (fd < 0)
+		return false;
+	if (send(fd, ask, sizeof(ask) - 1, MSG_NOSIGNAL) > 0)
+		while (!yes && clock_mono_ms() < until && waitpid(pid, NULL, WNOHANG) == 0)
+			if (poll(&p, 1, 50) > 0) {
+				yes = recv(fd, got, sizeof(got), MSG_WAITALL) == sizeof(got) && memcmp(got, "HTTP/", 5) == 0;
+				break;
+			}
+	close(fd);
+	return yes;
+}
+
+/* Detached from the terminal, its messages in logs/proxy.out. */
+static void
+be_daemon(const struct config *c, int listener)
+{
+	char *out = state_path(c, "logs/proxy.out");
+	struct fail f;
+	int fd = open(out, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+
+	setsid();
+	if (fd >= 0) {
+		dup2(fd, 1);
+		dup2(fd, 2);
+	}
+	become_handle(listener, &f);
+	_exit(program_fail(name, &f));
+}
+
+static void
+say_started(const struct config *c, pid_t pid)
+{
+	struct auths a;
+	struct fail f;
+
+	printf("The proxy runs (process %ld).\n", (long)pid);
+	say_url(c);
+	printf("  mode      %s\n", c->dry_run ? "dry run: nothing is sent upstream; KMI_DRY_RUN=0 goes live" : "live");
+	if (auths_scan(&a, c, &f) < 0)
+		printf("  keys      none: %s\n", f.text);
+	else
+		printf("  keys      %zu usable files in %s, %zu skipped\n", a.count, c->auths_dir, a.skipped_count);
+	auths_free(&a);
+	printf("  stop it   kmi proxy-stop\n");
+}
+
+static int
+start(const struct config *c, bool foreground)
+{
+	char *pid_path = state_path(c, "proxy.pid"), *logs = state_path(c, "logs"), text[32];
+	struct fail f = { 0 };
+	pid_t pid = pidfile_read(pid_path);
+	int listener;
+
+	if (pid > 0) {
+		printf("The proxy runs already (process %ld).\n", (long)pid);
+		say_url(c);
+		return 0;
+	}
+	if (file_mkdirs(logs, &f) < 0)
+		return program_fail(name, &f);
+	listener = bind_listener(c, &f);
+	if (listener < 0)
+		return program_fail(name, &f);
+	if (foreground) {
+		snprintf(text, sizeof(text), "%ld\n", (long)getpid());
+		if (file_replace(pid_path, str_from(text), false, &f) < 0)
+			program_warn(name, "%s", f.text);
+		event_audit(c, "proxy_start", "listen", c->proxy_listen, "mode", "foreground", NULL);
+		become_handle(listener, &f);
+		return program_fail(name, &f);
+	}
+	pid = fork();
+	if (pid < 0) {
+		fail_sys(&f, "fork");
+		return program_fail(name, &f);
+	}
+	if (pid == 0)
+		be_daemon(c, listener);
+	close(listener);
+	if (!answers(c, pid)) {
+		kill(pid, SIGTERM);
+		fail_set(&f, FAIL_SYSTEM, "the proxy does not answer on %s", c->proxy_listen);
+		fail_hint(&f, "its last words are in %s/proxy.out", logs);
+		return program_fail(name, &f);
+	}
+	snprintf(text, sizeof(text), "%ld\n", (long)pid);
+	if (file_replace(pid_path, str_from(text), false, &f) < 0) {
+		kill(pid, SIGTERM);
+		return program_fail(name, &f);
+	}
+	event_audit(c, "proxy_start", "listen", c->proxy_listen, "mode", c->dry_run ? "dry_run" : "live", NULL);
+	say_started(c, pid);
+	free(pid_path);
+	free(logs);
+	return 0;
+}
+
+/* ---- stopping ----------------------------------------------------------------------------------------------- */
+
+static bool
+is_gone(const char *pid_path, pid_t pid, int64_t until)
+{
+	while (pidfile_read(pid_path) == pid) {
+		if (clock_mono_ms() >= until)
+			return false;
+		poll(NULL, 0, 20);
+	}
+	return true;
+}
+
+static int
+stop(const struct config *c, bool force)
+{
+	char *pid_path = state_path(c, "proxy.pid");
+	pid_t pid = pidfile_read(pid_path);
+	struct listeners l;
+	struct fail f;
+
+	if (pid <= 0) {
+		if (listener_find(&l, &c->listen, 0, NULL) == 0 && l.listening) {
+			fail_set(&f, FAIL_SYSTEM, "%s is held by %s %ld, which kmi proxy did not start", c->proxy_listen,
+			    l.count ? l.items[0].command : "a process", l.count ? (long)l.items[0].pid : 0L);
+			fail_hint(&f, "stop it by the means that started it");
+			listener_free(&l);
+			return program_fail(name, &f);
+		}
+		unlink(pid_path);
+		printf("The proxy does not run.\n");
+		return 0;
+	}
+	if (kill(pid, SIGTERM) < 0) {
+		fail_sys(&f, "end process %ld", (long)pid);
+		return program_fail(name, &f);
+	}
+	if (!is_gone(pid_path, pid, clock_mono_ms() + (force ? KILL_MS : (c->proxy_drain_seconds + 5) * 1000))) {
+		if (!force) {
+			fail_set(&f, FAIL_SYSTEM, "process %ld still finishes its answers", (long)pid);
+			fail_hint(&f, "wait, or end it at once with kmi proxy-stop -f");
+			return program_fail(name, &f);
+		}
+		kill(pid, SIGKILL);
+		is_gone(pid_path, pid, clock_mono_ms() + KILL_MS);
+	}
+	unlink(pid_path);
+	if (c->listen.path)
+		unlink(c->listen.path);
+	event_audit(c, "proxy_stop", NULL);
+	printf("The proxy has stopped.\n");
+	free(pid_path);
+	return 0;
+}
+
+/* tail does this well; why write it again. */
+static int
+logs(const struct config *c, const struct choices *o)
+{
+	char *path = state_path(c, "logs/proxy.out"), lines[32];
+	struct fail f;
+
+	if (access(path, R_OK) < 0) {
+		fail_sys(&f, "read %s", path);
+		fail_hint(&f, "it is written when `kmi proxy` starts the proxy");
+		return program_fail(name, &f);
+	}
+	snprintf(lines, sizeof(lines), "%ld", o->lines);
+	signal(SIGPIPE, SIG_DFL);
+	if (o->no_follow)
+		execlp("tail", "tail", "-n", lines, path, (char *)NULL);
+	else
+		execlp("tail", "tail", "-n", lines, "-F", path, (char *)NULL);
+	fail_sys(&f, "run tail");
+	return program_fail(name, &f);
+}
+
+/* ---- */
+
+static const struct option options[] = {
+	{ "foreground", no_argument, NULL, 'F' },
+	{ "force", no_argument, NULL, 'f' },
+	{ "yes", no_argument, NULL, 'y' },
+	{ "no-follow", no_argument, NULL, 'n' },
+	{ "lines", required_argument, NULL, 'l' },
+	{ "help", no_argument, NULL, 'h' },
+	{ NULL, 0, NULL, 0 },
+};
+
+int
+main(int argc, char **argv)
+{
+	const char *slash = strrchr(argv[0], '/'), *word;
+	struct choices o = { .lines = 20 };
+	struct config c;
+	int opt, code;
+
+	name = slash ? slash + 1 : argv[0];
+	program_start();
+	while ((opt = getopt_long(argc, argv, ":hyf", options, NULL)) >= 0) {
+		long long n;
+
+		switch (opt) {
+		case 'h':
+			return program_help(name, usage);
+		case 'F':
+			o.foreground = true;
+			break;
+		case 'f':
+			o.force = true;
+			break;
+		case 'y':	/* nothing is asked; kept because scripts give it */
+			break;
+		case 'n':
+			o.no_follow = true;
+			break;
+		case 'l':
+			if (str_int(str_from(optarg), 0, 1000000, &n) < 0)
+				return program_usage(name, "--lines takes a number, but was given '%s'", optarg);
+			o.lines = (long)n;
+			break;
+		default:
+			return program_option_error(name, argv, opt, options);
+		}
+	}
+	if (optind < argc)
+		return program_usage(name, "it takes no arguments, but was given '%s'", argv[optind]);
+	if ((code = program_config(name, &c, NULL)))
+		return code;
+	word = strncmp(name, "kmi-proxy", 9) == 0 ? name + 9 : "";
+	if (strcmp(word, "-stop") == 0)
+		code = stop(&c, o.force);
+	else if (strcmp(word, "-logs") == 0)
+		code = logs(&c, &o);
+	else if (strcmp(word, "-restart") == 0)
+		code = stop(&c, o.force) == 0 ? start(&c, o.foreground) : 1;
+	else
+		code = start(&c, o.foreground);
+	config_free(&c);
+	return program_end(name, code);
+}

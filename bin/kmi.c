@@ -1,0 +1,214 @@
+/*
+ * kmi: the front door. `kmi CMD ...` runs kmi-CMD, which is a small program of its own.
+ *
+ * Looked for in the folder kmi lies in, then in its libexec folder, then in
+ * PATH, so that anyone can add one. The flags of the older tool are kept as other names of commands.
+ */
+#include "base/nearest.h"
+#include "base/program.h"
+
+#include <dirent.h>
+#include <limits.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define NAME "kmi"
+#define WORDS_MAX 200
+
+static const char usage_head[] =
+    "usage: kmi COMMAND [ARGUMENT...]\n"
+    "\n"
+    "Pools several Kimi API keys behind one local address.\n"
+    "\n";
+
+static const char usage_tail[] =
+    "\n"
+    "  --plain, --no-color  plain text, for any command\n"
+    "  --version, --help\n"
+    "\n"
+    "`kmi COMMAND --help` and kmi-COMMAND(1) tell more. First steps: kmi(1).\n";
+
+/* What the known commands are for, in the order a newcomer meets them. Listed when they are installed. */
+static const struct {
+	const char *name, *purpose;
+} known[] = {
+	{ "proxy", "start the proxy in the background" },
+	{ "proxy-stop", "stop it; running answers are finished" },
+	{ "proxy-restart", "stop it and start it again" },
+	{ "proxy-logs", "what it said" },
+	{ "status", "how things stand, on one page" },
+	{ "keys", "every key, and the files that give none" },
+	{ "config", "every setting, its value and where it came from" },
+	{ "rotate", "choose another key by hand, or let every request choose" },
+	{ "health", "what is left of each account's quota" },
+	{ "trace", "who was used when, and why" },
+	{ "unlock", "lift a lock by hand" },
+	{ "doctor", "what is wrong, and what to do" },
+	{ "e2e", "try the whole way with real requests" },
+	{ "kimi", "run the Kimi CLI through the proxy" },
+	{ "metrics", "figures for a monitoring system" },
+};
+
+/* The older tool's flags, and the commands they stand for. */
+static const struct {
+	const char *flag, *command, *argument;
+} old_flags[] = {
+	{ "--rotate", "rotate", NULL },
+	{ "--auto_rotate", "rotate", "auto" },
+	{ "--auto-rotate", "rotate", "auto" },
+	{ "--trace", "trace", NULL },
+	{ "--all", "keys", NULL },
+	{ "--health", "health", NULL },
+	{ "--current", "health", "--current" },
+	{ "--status", "status", NULL },
+};
+
+struct places {
+	char own[PATH_MAX];	/* the folder kmi lies in */
+	const char *libexec;
+};
+
+static void
+find_places(struct places *p)
+{
+	ssize_t n = readlink("/proc/self/exe", p->own, sizeof(p->own) - 1);
+	char *slash;
+
+	p->own[n > 0 ? n : 0] = '\0';
+	slash = strrchr(p->own, '/');
+	if (slash)
+		*slash = '\0';
+	p->libexec = KMI_LIBEXEC;
+}
+
+static bool
+in_folder(const char *folder, const char *command, char path[PATH_MAX])
+{
+	int n = snprintf(path, PATH_MAX, "%s/kmi-%s", folder, command);
+
+	return n < PATH_MAX && access(path, X_OK) == 0;
+}
+
+/* The program for a command, or false. */
+static bool
+find_command(const struct places *p, const char *command, char path[PATH_MAX])
+{
+	const char *env = getenv("PATH");
+	char *copy, *rest, *folder;
+	bool found = false;
+
+	if (!*command || strchr(command, '/'))
+		return false;
+	if (in_folder(p->own, command, path) || in_folder(p->libexec, command, path))
+		return true;
+	copy = rest = env ? strdup(env) : NULL;
+	while (!found && (folder = strsep(&rest, ":")))
+		found = *folder && in_folder(folder, command, path);
+	free(copy);
+	return found;
+}
+
+static int
+help(const struct places *p, const char *name)
+{
+	char path[PATH_MAX], text[8192];
+	size_t n = (size_t)snprintf(text, sizeof(text), "%s", usage_head);
+
+	for (size_t i = 0; i < sizeof(known) / sizeof(*known); i++)
+		if (find_command(p, known[i].name, path) && n < sizeof(text))
+			n += (size_t)snprintf(text + n, sizeof(text) - n, "  %-14s %s\n", known[i].name, known[i].purpose);
+	if (n < sizeof(text))
+		snprintf(text + n, sizeof(text) - n, "%s", usage_tail);
+	return program_help(name, text);
+}
+
+/* No such command: what there is that is spelt alike. */
+static int
+unknown(const struct places *p, const char *given)
+{
+	const char *there[WORDS_MAX + 1];
+	char path[PATH_MAX];
+	size_t n = 0;
+
+	for (size_t i = 0; i < sizeof(known) / sizeof(*known); i++)
+		if (find_command(p, known[i].name, path))
+			there[n++] = known[i].name;
+	there[n] = NULL;
+	return program_unknown(NAME, "command", given, there);
+}
+
+static int
+run(const struct places *p, const char *command, char **argv)
+{
+	char path[PATH_MAX];
+	struct fail f;
+
+	if (!find_command(p, command, path))
+		return unknown(p, command);
+	argv[0] = path;
+	execv(path, argv);
+	fail_sys(&f, "run %s", path);
+	return program_fail(NAME, &f);
+}
+
+/* One of the older tool's flags, the only one given. */
+static int
+run_old(const struct places *p, size_t which, char **rest)
+{
+	const char *command = old_flags[which].command;
+	char *argv[] = { NULL, NULL, NULL };
+	char path[PATH_MAX];
+
+	for (char **a = rest; *a; a++)
+		for (size_t i = 0; i < sizeof(old_flags) / sizeof(*old_flags); i++)
+			if (strcmp(*a, old_flags[i].flag) == 0)
+				return program_usage(NAME, "%s and %s are two modes; give one", old_flags[which].flag, *a);
+	if (*rest)
+		return program_usage(NAME, "%s takes no arguments, but was given '%s'", old_flags[which].flag, *rest);
+	if (!find_command(p, command, path))
+		return program_usage(NAME, "%s needs the command %s, which is not installed", old_flags[which].flag, command);
+	argv[1] = old_flags[which].argument ? strdup(old_flags[which].argument) : NULL;
+	return run(p, command, argv);
+}
+
+int
+main(int argc, char **argv)
+{
+	static const char *const flags[] = { "--help", "--version", "--plain", "--no-color", "--rotate", "--auto-rotate",
+		"--trace", "--all", "--health", "--current", "--status", NULL };
+	struct places p;
+	int i = 1;
+
+	program_start();
+	find_places(&p);
+	for (; i < argc && argv[i][0] == '-'; i++) {
+		if (strcmp(argv[i], "--plain") == 0) {
+			setenv("KMI_PLAIN", "1", 1);
+			continue;
+		}
+		if (strcmp(argv[i], "--no-color") == 0) {
+			setenv("KMI_NO_COLOR", "1", 1);
+			continue;
+		}
+		if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
+			return help(&p, NAME);
+		if (strcmp(argv[i], "--version") == 0 || strcmp(argv[i], "-V") == 0)
+			return program_help(NAME, "kmi " KMI_VERSION "\n");
+		for (size_t k = 0; k < sizeof(old_flags) / sizeof(*old_flags); k++)
+			if (strcmp(argv[i], old_flags[k].flag) == 0)
+				return run_old(&p, k, argv + i + 1);
+		return program_option_unknown(NAME, argv[i], flags);
+	}
+	if (i == argc)
+		return help(&p, NAME);
+	if (strcmp(argv[i], "help") == 0) {
+		if (i + 1 == argc)
+			return help(&p, NAME);
+		argv[i] = argv[i + 1];
+		argv[i + 1] = strdup("--help");
+	}
+	return run(&p, argv[i], argv + i);
+}

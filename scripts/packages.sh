@@ -1,0 +1,53 @@
+#!/bin/sh
+# usage: packages.sh build|test|lint|bench ...: the Debian packages that each needs, installed when they are missing.
+# Quiet and at once when all are there. Without root (or sudo that asks nothing) it names what to install.
+set -eu
+build='gcc libc6-dev make pkg-config libcurl4-openssl-dev libjsmn-dev libbearssl-dev libsmartcols-dev libncurses-dev zlib1g-dev node-llhttp'
+run='curl ca-certificates'
+test='perl python3 openssl curl jq procps psmisc ca-certificates ucspi-tcp systemd-container util-linux golang-github-burntsushi-toml-dev'
+lint='cppcheck mandoc'
+bench='nginx-light'
+
+wanted=
+for set in "$@"; do
+	case $set in
+	build) wanted="$wanted $build" ;;
+	run) wanted="$wanted $run" ;;
+	test) wanted="$wanted $test" ;;
+	lint) wanted="$wanted $lint" ;;
+	bench) wanted="$wanted $bench" ;;
+	*) echo "packages.sh: no such set: $set" >&2; exit 2 ;;
+	esac
+done
+
+command -v dpkg-query >/dev/null || exit 0	# not Debian: the compiler will say what is missing
+missing=
+for p in $wanted; do
+	case $(dpkg-query -W -f '${db:Status-Status}' "$p" 2>/dev/null || true) in
+	installed) ;;
+	*) missing="$missing $p" ;;
+	esac
+done
+[ -n "$missing" ] || exit 0
+
+if [ "$(id -u)" = 0 ]; then
+	as_root=
+elif sudo -n true 2>/dev/null; then
+	as_root='sudo -n'
+else
+	echo "Packages are missing. Install them, then try again:" >&2
+	echo "    sudo apt-get install$missing" >&2
+	exit 1
+fi
+echo "installing:$missing"
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+export DEBIAN_FRONTEND=noninteractive
+# A new machine has old lists or none; only then is an update worth its time.
+if ! $as_root apt-get install -y -q --no-install-recommends $missing >"$log" 2>&1; then
+	if ! { $as_root apt-get update -q && $as_root apt-get install -y -q --no-install-recommends $missing; } >"$log" 2>&1; then
+		tail -20 "$log" >&2
+		echo "apt-get could not install:$missing" >&2
+		exit 1
+	fi
+fi
