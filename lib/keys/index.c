@@ -212,6 +212,9 @@ index_files_same(const struct index *ix, size_t most)
 {
 	const struct head *h = head_of(ix);
 
+	/* Made while there was no folder: it may be there by now. */
+	if (h->folder_count == 0)
+		return false;
 	for (size_t i = 0; i < h->folder_count; i++)
 		if (!file_same(text_at(ix, folders_of(ix)[i].path), &folders_of(ix)[i].stamp))
 			return false;

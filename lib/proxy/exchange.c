@@ -109,7 +109,7 @@ refuse_none(struct exchange *x, enum pick_answer answer, const struct pick_none 
 	} else if (no.status == 429) {
 		no.message = "every key is locked for now";
 		no.hint = "Wait as Retry-After says; `kmi keys` shows each lock, `kmi unlock` lifts one by hand";
-		wait_ms = (none->why.soonest - clock_wall()) * 1000;
+		wait_ms = (int64_t)none->why.soonest * 1000 - clock_wall_ms();
 	} else if (no.status == 402) {
 		no.message = "every key that is left is blocked for payment";
 		no.hint = "Top up an account, then `kmi unlock LABEL`; `kmi keys` shows what each answer said";
@@ -149,7 +149,7 @@ first_pick(struct exchange *x)
 		if (answer == PICK_LATER)
 			wait = none.wait_ns / 1000000 + 1;
 		else if (none.why.soonest)
-			wait = (none.why.soonest - clock_wall()) * 1000;
+			wait = (int64_t)none.why.soonest * 1000 - clock_wall_ms();
 		if (wait >= 0 && wait <= left) {
 			pick_none_free(&none);
 			if (pause_ms(x, wait > 10 ? wait : 10))
@@ -249,7 +249,8 @@ judge(struct exchange *x, struct judgement *j)
 		a.body = buf_view(&text);
 	else if (got->status == 101)
 		a.trouble = TROUBLE_CONNECT;
-	verdict_judge(x->keyring->rules, &a, x->config, clock_wall(), 0, j);
+	/* Locks end on whole seconds; the part of this one that has gone by must not shorten them. */
+	verdict_judge(x->keyring->rules, &a, x->config, clock_wall() + 1, 0, j);
 	if (a.trouble != TROUBLE_NONE && fw->error[0])
 		snprintf(j->evidence, sizeof(j->evidence), "%.*s", (int)sizeof(j->evidence) - 1, fw->error);
 	buf_free(&text);
