@@ -39,7 +39,7 @@ ok() {		# ok NAME COMMAND...
 	local name=$1
 	shift
 	n=$((n + 1))
-	if "$@"; then echo "ok $n - $name"; else
+	if "$@" >/dev/null; then echo "ok $n - $name"; else
 		echo "not ok $n - $name"
 		failed=$((failed + 1))
 		note "failed: $*" | cut -c1-300
