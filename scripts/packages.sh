@@ -4,7 +4,7 @@
 set -eu
 build='gcc libc6-dev make pkg-config libcurl4-openssl-dev libjsmn-dev libbearssl-dev libsmartcols-dev libncurses-dev zlib1g-dev node-llhttp'
 run='curl ca-certificates'
-test='perl python3 openssl curl jq procps psmisc ca-certificates ucspi-tcp systemd-container util-linux golang-github-burntsushi-toml-dev'
+test='perl python3 openssl curl jq procps psmisc ca-certificates ucspi-tcp iproute2 util-linux golang-github-burntsushi-toml-dev'
 lint='cppcheck mandoc'
 bench='nginx-light'
 

@@ -1,0 +1,64 @@
+#!/bin/bash
+# kmi and kmi-proxy: started, running already, a port held by a stranger, stopped, restarted, killed.
+. "$(dirname "$0")/lib.sh"
+keys a b
+PORT=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+export KMI_PROXY_LISTEN=127.0.0.1:$PORT
+U=http://127.0.0.1:$PORT/kmi-rotor/v1
+kmi() { "$BIN/kmi" "$@" >"$D/out" 2>"$D/err"; }
+trap 'kill -9 $(cat "$D/state/proxy.pid" 2>/dev/null) 2>/dev/null; cleanup' EXIT
+
+kmi; has "$(cat "$D/out")" "proxy-stop" "kmi alone lists what there is"
+kmi stats; is $? 2 "an unknown command: exit 2"
+has "$(cat "$D/err")" "status" "and the nearest one"
+kmi --status --keys; is $? 2 "two things at once: exit 2"
+kmi --version; is $? 0 "--version"
+mkdir "$D/more"; printf '#!/bin/sh\necho mine "$@"\n' >"$D/more/kmi-mine"; chmod +x "$D/more/kmi-mine"
+is "$(PATH=$D/more:$PATH "$BIN/kmi" mine 1 2)" "mine 1 2" "anyone can add a command in PATH"
+
+kmi proxy; is $? 0 "it starts"
+has "$(cat "$D/out")" "http://127.0.0.1:$PORT/kmi-rotor/v1" "and says where"
+has "$(cat "$D/out")" "dry run" "and that it is a dry run"
+ask /models; is "$CODE" 200 "it answers"
+has "$(cat "$D/head")" "X-KMI-Dry-Run: true" "as a dry run"
+is "$(echo "$BODY" | jq -c '[.object, .dry_run, .method, .path, .key_label]')" '["list",true,"GET","/models","a"]' "/models in its shape"
+chat; is "$(echo "$BODY" | jq -r '.choices[0].message.role + " " + .object')" "assistant chat.completion" "/chat/completions in its shape"
+ask /chat/completions -d '{"stream": true, "model": "m", "messages": []}'
+is "$(sed -n 's/^data: \({.*\)/\1/p' "$D/body" | jq -rs 'map(.choices[0].delta.content // "") | join("") | length > 10')" true "a stream in its shape"
+is "$(grep . "$D/body" | tail -1)" "data: [DONE]" "with its end"
+ask /usages; is "$(echo "$BODY" | jq -r .usage.remaining)" 100 "/usages in its shape"
+kmi proxy; is "$? $(grep -c already "$D/out")" "0 1" "started again: it says that it runs"
+is "$("$BIN/kmi" status --json | jq -r .proxy.running)" true "kmi status knows"
+old=$(cat "$D/state/proxy.pid")
+kmi proxy-restart; is $? 0 "restarted"
+ok "by another process" test "$(cat "$D/state/proxy.pid")" != "$old"
+ask /models; is "$CODE" 200 "that answers"
+kill -9 "$(cat "$D/state/proxy.pid")"
+until_true 5 eval "! kill -0 $(cat "$D/state/proxy.pid") 2>/dev/null || grep -q 'State:.Z' /proc/$(cat "$D/state/proxy.pid")/status"
+kmi proxy; is $? 0 "killed with -9: it starts again, whatever the pid file says"
+kmi proxy-logs --no-follow; is $? 0 "logs are shown"
+kmi proxy-stop; is $? 0 "stopped"
+ask /models; ok "nobody answers" test "$CURL" = 7
+kmi proxy-stop; is $? 0 "stopped twice is no error"
+is "$(jq -r 'select(.message == "audit_event") | .action' "$D/state/logs/kmi.log" | sort | uniq -c | tr -s ' ' | tr '\n' ';')" " 3 proxy_start; 2 proxy_stop;" "audited"
+
+python3 -c "
+import socket, time
+s = socket.socket(); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1); s.bind(('127.0.0.1', $PORT)); s.listen(1); time.sleep(60)" & S=$!
+started+=($S)
+until_true 5 eval "(exec 3<>/dev/tcp/127.0.0.1/$PORT)"
+kmi proxy; is $? 1 "a port that is held: exit 1"
+has "$(cat "$D/err")" "process $S (python3" "and by whom"
+kmi proxy-stop; is $? 1 "a stranger is not stopped"
+ok "and lives" kill -0 $S
+echo $S >"$D/state/proxy.pid"
+kmi proxy-stop
+ok "not even when the pid file names it" kill -0 $S
+kill $S; wait $S 2>/dev/null
+
+KMI_PROXY_LISTEN=unix:$D/sock kmi proxy; is $? 0 "on a unix socket"
+is "$(curl -s --unix-socket "$D/sock" http://localhost/kmi-rotor/v1/models | jq -r .object)" list "that answers"
+KMI_PROXY_LISTEN=unix:$D/sock kmi proxy-stop; is $? 0 "and stops"
+KMI_PROXY_MAX_RPS=many kmi proxy; is $? 2 "a wrong setting: exit 2"
+has "$(cat "$D/err")" "KMI_PROXY_MAX_RPS" "that is named"
+finish
