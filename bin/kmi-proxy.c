@@ -59,14 +59,26 @@ struct choices {
 	long lines;
 };
 
-static char *
-state_path(const struct config *c, const char *what)
-{
-	char *p = file_join(c->state_dir, what);
+/* Found once, freed once. */
+static struct {
+	char *pid, *logs, *out;
+} paths;
 
-	if (!p)
-		abort();	/* a few bytes at the start of a small program */
-	return p;
+static bool
+find_paths(const struct config *c)
+{
+	paths.pid = file_join(c->state_dir, "proxy.pid");
+	paths.logs = file_join(c->state_dir, "logs");
+	paths.out = file_join(c->state_dir, "logs/proxy.out");
+	return paths.pid && paths.logs && paths.out;
+}
+
+static void
+free_paths(void)
+{
+	free(paths.pid);
+	free(paths.logs);
+	free(paths.out);
 }
 
 static void
@@ -246,11 +258,10 @@ answers(const struct config *c, pid_t pid)
 
 /* Detached from the terminal, its messages in logs/proxy.out. */
 static void
-be_daemon(const struct config *c, int listener)
+be_daemon(int listener)
 {
-	char *out = state_path(c, "logs/proxy.out");
 	struct fail f;
-	int fd = open(out, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+	int fd = open(paths.out, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
 
 	setsid();
 	if (fd >= 0) {
@@ -281,9 +292,9 @@ say_started(const struct config *c, pid_t pid)
 static int
 start(const struct config *c, bool foreground)
 {
-	char *pid_path = state_path(c, "proxy.pid"), *logs = state_path(c, "logs"), text[32];
+	char text[32];
 	struct fail f = { 0 };
-	pid_t pid = pidfile_read(pid_path);
+	pid_t pid = pidfile_read(paths.pid);
 	int listener;
 
 	if (pid > 0) {
@@ -291,14 +302,14 @@ start(const struct config *c, bool foreground)
 		say_url(c);
 		return 0;
 	}
-	if (file_mkdirs(logs, &f) < 0)
+	if (file_mkdirs(paths.logs, &f) < 0)
 		return program_fail(name, &f);
 	listener = bind_listener(c, &f);
 	if (listener < 0)
 		return program_fail(name, &f);
 	if (foreground) {
 		snprintf(text, sizeof(text), "%ld\n", (long)getpid());
-		if (file_replace(pid_path, str_from(text), false, &f) < 0)
+		if (file_replace(paths.pid, str_from(text), false, &f) < 0)
 			program_warn(name, "%s", f.text);
 		event_audit(c, "proxy_start", "listen", c->proxy_listen, "mode", "foreground", NULL);
 		become_handle(listener, &f);
@@ -310,32 +321,30 @@ start(const struct config *c, bool foreground)
 		return program_fail(name, &f);
 	}
 	if (pid == 0)
-		be_daemon(c, listener);
+		be_daemon(listener);
 	close(listener);
 	if (!answers(c, pid)) {
 		kill(pid, SIGTERM);
 		fail_set(&f, FAIL_SYSTEM, "the proxy does not answer on %s", c->proxy_listen);
-		fail_hint(&f, "its last words are in %s/proxy.out", logs);
+		fail_hint(&f, "its last words are in %s", paths.out);
 		return program_fail(name, &f);
 	}
 	snprintf(text, sizeof(text), "%ld\n", (long)pid);
-	if (file_replace(pid_path, str_from(text), false, &f) < 0) {
+	if (file_replace(paths.pid, str_from(text), false, &f) < 0) {
 		kill(pid, SIGTERM);
 		return program_fail(name, &f);
 	}
 	event_audit(c, "proxy_start", "listen", c->proxy_listen, "mode", c->dry_run ? "dry_run" : "live", NULL);
 	say_started(c, pid);
-	free(pid_path);
-	free(logs);
 	return 0;
 }
 
 /* ---- stopping ----------------------------------------------------------------------------------------------- */
 
 static bool
-is_gone(const char *pid_path, pid_t pid, int64_t until)
+is_gone(pid_t pid, int64_t until)
 {
-	while (pidfile_read(pid_path) == pid) {
+	while (pidfile_read(paths.pid) == pid) {
 		if (clock_mono_ms() >= until)
 			return false;
 		poll(NULL, 0, 20);
@@ -346,8 +355,7 @@ is_gone(const char *pid_path, pid_t pid, int64_t until)
 static int
 stop(const struct config *c, bool force)
 {
-	char *pid_path = state_path(c, "proxy.pid");
-	pid_t pid = pidfile_read(pid_path);
+	pid_t pid = pidfile_read(paths.pid);
 	struct listeners l;
 	struct fail f;
 
@@ -359,7 +367,7 @@ stop(const struct config *c, bool force)
 			listener_free(&l);
 			return program_fail(name, &f);
 		}
-		unlink(pid_path);
+		unlink(paths.pid);
 		printf("The proxy does not run.\n");
 		return 0;
 	}
@@ -367,29 +375,29 @@ stop(const struct config *c, bool force)
 		fail_sys(&f, "end process %ld", (long)pid);
 		return program_fail(name, &f);
 	}
-	if (!is_gone(pid_path, pid, clock_mono_ms() + (force ? KILL_MS : (c->proxy_drain_seconds + 5) * 1000))) {
+	if (!is_gone(pid, clock_mono_ms() + (force ? KILL_MS : (c->proxy_drain_seconds + 5) * 1000))) {
 		if (!force) {
 			fail_set(&f, FAIL_SYSTEM, "process %ld still finishes its answers", (long)pid);
 			fail_hint(&f, "wait, or end it at once with kmi proxy-stop -f");
 			return program_fail(name, &f);
 		}
 		kill(pid, SIGKILL);
-		is_gone(pid_path, pid, clock_mono_ms() + KILL_MS);
+		is_gone(pid, clock_mono_ms() + KILL_MS);
 	}
-	unlink(pid_path);
+	unlink(paths.pid);
 	if (c->listen.path)
 		unlink(c->listen.path);
 	event_audit(c, "proxy_stop", NULL);
 	printf("The proxy has stopped.\n");
-	free(pid_path);
 	return 0;
 }
 
 /* tail does this well; why write it again. */
 static int
-logs(const struct config *c, const struct choices *o)
+logs(const struct choices *o)
 {
-	char *path = state_path(c, "logs/proxy.out"), lines[32];
+	const char *path = paths.out;
+	char lines[32];
 	struct fail f;
 
 	if (access(path, R_OK) < 0) {
@@ -459,15 +467,18 @@ main(int argc, char **argv)
 		return program_usage(name, "it takes no arguments, but was given '%s'", argv[optind]);
 	if ((code = program_config(name, &c, NULL)))
 		return code;
+	if (!find_paths(&c))
+		return 1;
 	word = strncmp(name, "kmi-proxy", 9) == 0 ? name + 9 : "";
 	if (strcmp(word, "-stop") == 0)
 		code = stop(&c, o.force);
 	else if (strcmp(word, "-logs") == 0)
-		code = logs(&c, &o);
+		code = logs(&o);
 	else if (strcmp(word, "-restart") == 0)
 		code = stop(&c, o.force) == 0 ? start(&c, o.foreground) : 1;
 	else
 		code = start(&c, o.foreground);
+	free_paths();
 	config_free(&c);
 	return program_end(name, code);
 }

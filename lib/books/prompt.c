@@ -116,7 +116,7 @@ next_member(struct scan *s, bool *first, struct str *key)
 static void
 scan_skip(struct scan *s)
 {
-	unsigned char objects[DEPTH_MAX / 8];	/* one bit a level: object or array */
+	unsigned char objects[DEPTH_MAX / 8] = { 0 };	/* one bit a level: object or array */
 	int depth = 0;
 
 	do {
