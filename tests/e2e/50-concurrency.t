@@ -32,6 +32,7 @@ again() {
 free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
 over() {	# over WHAT PORT
 	until_true 10 curl -s -o /dev/null "http://127.0.0.1:$2/"
+	trace_wait 1
 	rm -rf "$D/state/trace"
 	"$TOOLS/load" -c 8 -n 200 -K "http://127.0.0.1:$2/kmi-rotor/v1/models" >"$D/load" 2>&1
 	is $? 0 "$1: 200 connections served"

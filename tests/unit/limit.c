@@ -224,7 +224,7 @@ killed(void)
 	struct shared *s = share();
 	char *lock = file_join(dir, "lock");
 
-	for (int round = 0; round < 60; round++) {
+	for (int round = 0; round < 60 || (s->count <= 100 && round < 5000); round++) {
 		pid_t child = fork();
 
 		if (child == 0) {
