@@ -54,10 +54,10 @@ asan:
 	@$(MAKE) --no-print-directory tests BUILD=build-asan CFLAGS="-O1 -g" \
 	    SANITIZE="-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer"
 
-# The tests find the programs through KMI_BUILD.
+# The tests find the programs through BUILD.
 tests:
 	@$(MAKE) --no-print-directory -s -j$$(nproc) build-all
-	@KMI_BUILD=$(CURDIR)/$(BUILD) BUILD=$(BUILD) prove --timer -j2 -e '' $(UNIT_TESTS) $(SHELL_TESTS)
+	@BUILD=$(BUILD) prove --timer -j2 -e '' $(UNIT_TESTS) $(SHELL_TESTS)
 
 build-all: all $(UNIT_TESTS) $(TOOLS)
 

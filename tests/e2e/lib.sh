@@ -11,8 +11,8 @@
 # Each test has a folder of its own, ends only what it started, and fails when a sanitizer had something to say.
 set -u
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
-BIN=${KMI_BUILD:-$root/build}/bin
-TOOLS=${KMI_BUILD:-$root/build}/tests/tools
+BIN=$root/${BUILD:-build}/bin
+TOOLS=$root/${BUILD:-build}/tests/tools
 for v in $(env | sed -n 's/^\(KMI_[A-Z_]*\|SSL_CERT_[A-Z]*\|CURL_CA_BUNDLE\|[A-Za-z]*_[pP][rR][oO][xX][yY]\)=.*/\1/p'); do
 	unset "$v"
 done
