@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -423,6 +423,19 @@ loop(struct pool *p)
 	}
 }
 
+/* A channel a handler: the usual soft limit of 1,024 descriptors is a little too low for as many of them. */
+static void
+raise_descriptor_limit(int handlers)
+{
+	rlim_t want = (rlim_t)handlers + 64;
+	struct rlimit r;
+
+	if (getrlimit(RLIMIT_NOFILE, &r) < 0 || r.rlim_cur >= want)
+		return;
+	r.rlim_cur = r.rlim_max == RLIM_INFINITY || r.rlim_max > want ? want : r.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &r);
+}
+
 int
 pool_run(int listen_fd, const struct config *c, struct fail *f)
 {
@@ -431,6 +444,7 @@ pool_run(int listen_fd, const struct config *c, struct fail *f)
 	sigset_t mine;
 	int rc = -1;
 
+	raise_descriptor_limit(p.max);
 	sigemptyset(&mine);
 	sigaddset(&mine, SIGCHLD);
 	sigaddset(&mine, SIGTERM);
