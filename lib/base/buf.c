@@ -293,22 +293,30 @@ buf_put_utf8(struct buf *b, unsigned c)
 void
 buf_vprintf(struct buf *b, const char *fmt, va_list ap)
 {
+	size_t room_left;
 	va_list again;
 	char *room;
 	int n;
 
-	va_copy(again, ap);
-	n = vsnprintf(NULL, 0, fmt, again);
-	va_end(again);
-	if (n < 0) {
-		b->bad = true;
-		return;
-	}
-	room = buf_room(b, (size_t)n);
+	/* Most texts fit into what is there: then once is enough. */
+	room = buf_room(b, 0);
 	if (!room)
 		return;
-	vsnprintf(room, (size_t)n + 1, fmt, ap);
-	b->n += (size_t)n;
+	room_left = b->cap - b->n;
+	va_copy(again, ap);
+	n = vsnprintf(room, room_left, fmt, again);
+	va_end(again);
+	if (n >= 0 && (size_t)n >= room_left) {
+		*room = '\0';
+		room = buf_room(b, (size_t)n);
+		if (!room)
+			return;
+		vsnprintf(room, (size_t)n + 1, fmt, ap);
+	}
+	if (n < 0)
+		b->bad = true;
+	else
+		b->n += (size_t)n;
 }
 
 void

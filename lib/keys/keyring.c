@@ -16,11 +16,11 @@
 #define LOCK_WAIT_MS 2000	/* a stopped process must not stop the others: after this, on without books */
 /*
  * Folders are compared at each request, and the file of a key when it is used.
- * Of the other files the first few every few milliseconds (a small pool so notices a changed file at once, under any load),
+ * Of the other files the first few twenty times a second (a small pool so notices a changed file at once, under any load),
  * all of them every few seconds.
  */
 #define FILES_GLANCED 16
-#define GLANCE_EVERY_MS 10
+#define GLANCE_EVERY_MS 50
 #define LOOK_EVERY_MS 3000
 #define SUCCESS_SECONDS 10	/* last_success is kept to within this */
 
