@@ -1,20 +1,16 @@
 #include "proxy/forward.h"
 
 #include "base/clock.h"
-#include "base/file.h"
+#include "base/trust.h"
 #include "proxy/access.h"
 
 #include <curl/curl.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #define ANSWER_HEAD_MAX (256u << 10)
 #define ANSWER_HEADERS_MAX 512
-#define TRUST_MAX (16u << 20)
-#define SYSTEM_CA_FOLDER "/etc/ssl/certs"
-#define SYSTEM_CA_BUNDLE "/etc/ssl/certs/ca-certificates.crt"	/* all of that folder in one file */
 
 #define SOCKETS_MAX 8		/* one is in use, two while a name resolves or addresses race */
 
@@ -28,9 +24,7 @@ struct forward_wire {
 	bool added, paused;
 	int64_t idle_ms;
 	char error[CURL_ERROR_SIZE];
-	/* trust, found once */
-	const char *ca_folder, *ca_file;
-	struct buf ca_blob;
+	struct trust trust;
 	long connect_timeout_ms;
 };
 
@@ -39,59 +33,6 @@ forward_global(struct fail *f)
 {
 	if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
 		return fail_set(f, FAIL_SYSTEM, "libcurl does not start");
-	return 0;
-}
-
-static const char *
-from_environment(const char *name)
-{
-	const char *v = getenv(name);
-
-	return v && *v ? v : NULL;
-}
-
-/* Whether the environment names the system's bundle, as many images do: the folder has the same, and costs less. */
-static bool
-is_system_bundle(const char *path)
-{
-	char *real = realpath(path, NULL);
-	bool same = real && strcmp(real, SYSTEM_CA_BUNDLE) == 0 && access(SYSTEM_CA_FOLDER, R_OK | X_OK) == 0;
-
-	free(real);
-	return same;
-}
-
-/*
- * Trust comes from the hashed folder, which costs a lookup a certificate;
- * reading the whole bundle costs 15 ms a process. A bundle is read only when somebody names one.
- */
-static int
-find_trust(struct forward_wire *w, const struct config *c, struct fail *f)
-{
-	const char *bundle = from_environment("SSL_CERT_FILE");
-	const char *extra = c->upstream_ca_file && *c->upstream_ca_file ? c->upstream_ca_file : NULL;
-
-	if (!bundle)
-		bundle = from_environment("CURL_CA_BUNDLE");
-	if (bundle && is_system_bundle(bundle))
-		bundle = NULL;
-	w->ca_folder = from_environment("SSL_CERT_DIR");
-	if (!w->ca_folder && !bundle && access(SYSTEM_CA_FOLDER, R_OK | X_OK) == 0)
-		w->ca_folder = SYSTEM_CA_FOLDER;
-	if (extra && access(extra, R_OK) < 0)
-		return fail_sys(f, "KMI_UPSTREAM_CA_FILE %s", extra);
-	w->ca_file = bundle ? bundle : extra;
-	if (bundle && extra) {
-		/* libcurl takes one file: give it both as one. */
-		w->ca_blob = BUF(2 * TRUST_MAX);
-		if (file_read(bundle, TRUST_MAX, &w->ca_blob, NULL, f) < 0)
-			return -1;
-		buf_putc(&w->ca_blob, '\n');
-		if (file_read(extra, TRUST_MAX, &w->ca_blob, NULL, f) < 0)
-			return -1;
-		if (buf_bad(&w->ca_blob))
-			return fail_memory(f);
-	}
 	return 0;
 }
 
@@ -157,7 +98,7 @@ forward_open(struct forward *fw, const struct config *c, struct fail *f)
 	w->target = BUF(REQUEST_HEAD_MAX + 8192);
 	w->idle_ms = c->upstream_idle_timeout_seconds * 1000;
 	w->connect_timeout_ms = (long)c->upstream_connect_timeout_seconds * 1000;
-	if (find_trust(w, c, f) < 0)
+	if (trust_find(&w->trust, c, f) < 0)
 		return -1;
 	w->multi = curl_multi_init();
 	w->easy = curl_easy_init();
@@ -188,7 +129,7 @@ forward_close(struct forward *fw)
 		curl_easy_cleanup(fw->wire->easy);
 		curl_multi_cleanup(fw->wire->multi);
 		buf_free(&fw->wire->target);
-		buf_free(&fw->wire->ca_blob);
+		trust_free(&fw->wire->trust);
 		free(fw->wire);
 	}
 	received_free(&fw->got);
@@ -370,20 +311,6 @@ make_target(struct buf *target, const struct forward_ask *ask)
 }
 
 static void
-set_trust(struct forward_wire *w)
-{
-	curl_easy_setopt(w->easy, CURLOPT_CAPATH, w->ca_folder);
-	if (w->ca_blob.n) {
-		struct curl_blob blob = { w->ca_blob.p, w->ca_blob.n, CURL_BLOB_NOCOPY };
-
-		curl_easy_setopt(w->easy, CURLOPT_CAINFO_BLOB, &blob);
-		curl_easy_setopt(w->easy, CURLOPT_CAINFO, NULL);
-	} else if (w->ca_file || w->ca_folder) {
-		curl_easy_setopt(w->easy, CURLOPT_CAINFO, w->ca_file);
-	}
-}
-
-static void
 set_method(struct forward *fw, const struct forward_ask *ask)
 {
 	CURL *e = fw->wire->easy;
@@ -443,7 +370,7 @@ forward_start(struct forward *fw, const struct forward_ask *ask, struct fail *f)
 	curl_easy_setopt(e, CURLOPT_WRITEFUNCTION, on_body);
 	curl_easy_setopt(e, CURLOPT_WRITEDATA, fw);
 	curl_easy_setopt(e, CURLOPT_ERRORBUFFER, w->error);
-	set_trust(w);
+	trust_set(&w->trust, e);
 	set_method(fw, ask);
 	if (curl_multi_add_handle(w->multi, e) != CURLM_OK)
 		return fail_set(f, FAIL_SYSTEM, "libcurl does not take the request");
