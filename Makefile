@@ -3,6 +3,7 @@
 
 PREFIX ?= /usr/local
 LIBEXEC ?= $(PREFIX)/libexec/kmi
+ETC ?= /etc/kmi
 CFLAGS ?= -O2 -g
 BUILD ?= build
 VERSION = 2.0.0
@@ -11,7 +12,7 @@ Q = $(if $(V),,@)
 WARN = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wwrite-strings \
        -Wpointer-arith -Wcast-qual -Wformat=2 -Wvla -Wundef
 OURS = -std=c11 -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -fstack-protector-strong \
-       -DKMI_VERSION='"$(VERSION)"' -DKMI_LIBEXEC='"$(LIBEXEC)"' \
+       -DKMI_VERSION='"$(VERSION)"' -DKMI_LIBEXEC='"$(LIBEXEC)"' -DKMI_ETC='"$(ETC)"' \
        -iquote lib -isystem /usr/share/include $(WARN) $(SANITIZE)
 LINK = -Wl,--as-needed -Wl,-z,relro -Wl,-z,now $(SANITIZE)
 
@@ -68,7 +69,7 @@ lint:
 	@scripts/packages.sh build lint
 	cppcheck --quiet --error-exitcode=1 --std=c11 --enable=warning,performance,portability --inline-suppr \
 	    --suppress=missingIncludeSystem --suppress=unusedFunction --suppress=varFuncNullUB -D_GNU_SOURCE -DKMI_VERSION='""' \
-	    -DKMI_LIBEXEC='""' -I lib bin lib
+	    -DKMI_LIBEXEC='""' -DKMI_ETC='""' -I lib bin lib
 	mandoc -T lint -W warning docs/man/*
 
 bench: all

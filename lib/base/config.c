@@ -15,6 +15,7 @@
 #define PREFIX "KMI_"
 #define PREFIX_LENGTH (sizeof(PREFIX) - 1)
 #define TOML_FILE "kmi.config.toml"
+#define MACHINE_FILE KMI_ETC "/kmi.env"
 #define FILE_MAX (1u << 20)
 #define SHOWN_MAX 100		/* of a value, in an error */
 #define WARNINGS_MAX 32		/* a file of another program must not cost seconds or fill the screen */
@@ -39,7 +40,7 @@ struct load {
 	struct pick picks[SETTINGS_MAX];
 	struct toml *toml;
 	struct buf toml_text;
-	struct dotenv dotenv, named;
+	struct dotenv machine, dotenv, named;
 	char *toml_path, *named_path;
 	char **warnings;
 	size_t warned;
@@ -154,6 +155,14 @@ is_absent(const char *path)
 	return stat(path, &st) < 0 || S_ISDIR(st.st_mode);	/* `.env` is a popular folder name, too */
 }
 
+/* The machine's file may hold a token: who may not read it is not meant by it. */
+static bool
+is_not_for_us(const char *path, enum config_source source)
+{
+	return (source == CONFIG_DOTENV && is_absent(path)) ||
+	    (source == CONFIG_MACHINE && (is_absent(path) || access(path, R_OK) < 0));
+}
+
 static int
 read_dotenv(struct load *l, const char *path, enum config_source source, struct dotenv *d, struct fail *f)
 {
@@ -162,7 +171,7 @@ read_dotenv(struct load *l, const char *path, enum config_source source, struct 
 	int rc = 0;
 
 	if (file_read(path, FILE_MAX, &text, NULL, &why) < 0) {
-		if (source == CONFIG_DOTENV && is_absent(path))
+		if (is_not_for_us(path, source))
 			goto out;
 		rc = fail_set(f, FAIL_USAGE, "%s%s", source == CONFIG_ENV_PATH ? "the file of KMI_ENV_PATH: " : "", why.text);
 		goto out;
@@ -266,7 +275,8 @@ read_sources(struct load *l, const char *const *args, struct fail *f)
 {
 	const char *named = getenv(PREFIX "ENV_PATH");
 
-	if (read_toml(l, f) < 0 || read_dotenv(l, ".env", CONFIG_DOTENV, &l->dotenv, f) < 0 || read_environment(l, f) < 0)
+	if (read_dotenv(l, MACHINE_FILE, CONFIG_MACHINE, &l->machine, f) < 0 || read_toml(l, f) < 0 ||
+	    read_dotenv(l, ".env", CONFIG_DOTENV, &l->dotenv, f) < 0 || read_environment(l, f) < 0)
 		return -1;
 	if (named && *named) {
 		l->named_path = file_expand(named);
@@ -366,6 +376,7 @@ load_free(struct load *l)
 {
 	toml_free(l->toml);
 	buf_wipe(&l->toml_text);
+	dotenv_free(&l->machine);
 	dotenv_free(&l->dotenv);
 	dotenv_free(&l->named);
 	free(l->toml_path);
@@ -465,6 +476,8 @@ config_source_name(enum config_source s)
 	switch (s) {
 	case CONFIG_DEFAULT:
 		return "default";
+	case CONFIG_MACHINE:
+		return MACHINE_FILE;
 	case CONFIG_TOML:
 		return TOML_FILE;
 	case CONFIG_DOTENV:

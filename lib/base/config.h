@@ -3,7 +3,8 @@
  *
  * Order, highest first: command line, the file named by KMI_ENV_PATH, the
  * environment, `.env` in the working directory, `kmi.config.toml` in the
- * working directory or else in ~/.kmi, defaults. A program loads it once:
+ * working directory or else in ~/.kmi, the machine's /etc/kmi/kmi.env where
+ * we may read it, defaults. A program loads it once:
  *
  *	struct config c;
  *	if (config_load(&c, args, &f) < 0) -> message, exit 2
@@ -83,6 +84,7 @@ struct config {
 
 enum config_source {
 	CONFIG_DEFAULT,
+	CONFIG_MACHINE,		/* /etc/kmi/kmi.env: what the system's units and root's tools share */
 	CONFIG_TOML,
 	CONFIG_DOTENV,		/* .env in the working directory */
 	CONFIG_ENVIRONMENT,
