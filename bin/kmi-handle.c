@@ -11,21 +11,20 @@
  * serve.c tells it in order.
  */
 #include "base/config.h"
+#include "base/passed.h"
+#include "base/peer.h"
 #include "base/program.h"
 #include "proxy/pool.h"
 #include "proxy/serve.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdint.h>
-#include <stdlib.h>
+#include <string.h>
 #include <sys/eventfd.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #define NAME "kmi-handle"
-#define LISTEN_FDS_START 3
 
 static const char usage[] =
     "usage: kmi-handle [--help] [--version]\n"
@@ -47,34 +46,36 @@ on_term(int sig)
 	errno = saved;
 }
 
-static bool
-is_listening(int fd)
+/*
+ * The socket that kmi-tls connects to is known by its name (FileDescriptorName=kmi-tls). It must be one that the
+ * network does not reach: who connects there says himself where the client is.
+ */
+static int
+listen_on(const struct passed *passed, struct pool_listener *l, struct fail *f)
 {
-	int yes = 0;
-	socklen_t n = sizeof(yes);
+	struct peer p;
 
-	return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &yes, &n) == 0 && yes;
+	*l = (struct pool_listener){ .fd = passed->fd, .facts = SERVE_SOCKET };
+	if (strcmp(passed->name, "kmi-tls") != 0)
+		return 0;
+	peer_of_socket(passed->fd, &p);
+	if (!p.unix_socket) {
+		fail_set(f, FAIL_USAGE, "the listening socket named kmi-tls is no unix socket but %s", p.local);
+		return fail_hint(f, "give it a path (ListenStream=/run/...), or clients a socket of another name");
+	}
+	l->facts = SERVE_BEHIND_FRONT;
+	return 0;
 }
 
-/* The socket to listen on, or -1 when fds 0 and 1 are a connection. */
 static int
-find_listener(void)
+be_pool(const struct passed *passed, int count, const struct config *c, struct fail *f)
 {
-	const char *pid = getenv("LISTEN_PID"), *fds = getenv("LISTEN_FDS");
-	int fd, null;
+	struct pool_listener listeners[PASSED_MAX];
 
-	if (pid && fds && atol(pid) == (long)getpid() && atoi(fds) >= 1 && is_listening(LISTEN_FDS_START)) {
-		fcntl(LISTEN_FDS_START, F_SETFD, FD_CLOEXEC);
-		return LISTEN_FDS_START;
-	}
-	if (!is_listening(0))
-		return -1;
-	/* Handlers close the listening socket; descriptor 0 stays taken, lest a file of theirs gets it. */
-	fd = fcntl(0, F_DUPFD_CLOEXEC, LISTEN_FDS_START);
-	null = open("/dev/null", O_RDWR | O_CLOEXEC);
-	dup2(null, 0);
-	close(null);
-	return fd;
+	for (int i = 0; i < count; i++)
+		if (listen_on(&passed[i], &listeners[i], f) < 0)
+			return -1;
+	return pool_run(listeners, count, c, f);
 }
 
 static int
@@ -88,7 +89,7 @@ serve_one(const struct config *c, struct fail *f)
 		sigaction(SIGTERM, &term, NULL);
 	if (forward_global(f) < 0 || serve_open(&s, c, f) < 0)
 		return -1;
-	serve_connection(&s, 0, 1, finish_fd);
+	serve_connection(&s, 0, 1, finish_fd, SERVE_SUPERVISED);
 	serve_close(&s);
 	return 0;
 }
@@ -100,8 +101,9 @@ main(int argc, char **argv)
 		{ "help", no_argument, NULL, 'h' }, { "version", no_argument, NULL, 'V' }, { 0 }
 	};
 	struct fail f = { 0 };
+	struct passed passed[PASSED_MAX];
 	struct config c;
-	int opt, listener, rc;
+	int opt, count, rc;
 
 	program_start();
 	while ((opt = getopt_long(argc, argv, ":h", options, NULL)) >= 0)
@@ -117,10 +119,10 @@ main(int argc, char **argv)
 		return program_usage(NAME, "it takes no arguments, but was given '%s'", argv[optind]);
 	if (config_load(&c, NULL, &f) < 0)
 		return program_fail(NAME, &f);
-	listener = find_listener();
-	if (listener < 0 && isatty(0))
+	count = passed_find(passed);
+	if (!count && isatty(0))
 		return program_usage(NAME, "stdin is a terminal, not a connection; to start the proxy: kmi proxy");
-	rc = listener >= 0 ? pool_run(listener, &c, &f) : serve_one(&c, &f);
+	rc = count ? be_pool(passed, count, &c, &f) : serve_one(&c, &f);
 	config_free(&c);
 	return rc < 0 ? program_fail(NAME, &f) : 0;
 }

@@ -3,85 +3,7 @@
 #include "base/digest.h"
 
 #include <arpa/inet.h>
-#include <errno.h>
-#include <netinet/in.h>
-#include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/un.h>
-
-union address {
-	struct sockaddr any;
-	struct sockaddr_in v4;
-	struct sockaddr_in6 v6;
-	struct sockaddr_un un;
-};
-
-/* Facts. */
-
-static bool
-is_loopback4(uint32_t network_order)
-{
-	return ntohl(network_order) >> 24 == 127;
-}
-
-static bool
-is_loopback6(const struct in6_addr *a)
-{
-	uint32_t v4;
-
-	if (!IN6_IS_ADDR_V4MAPPED(a))
-		return IN6_IS_ADDR_LOOPBACK(a);
-	memcpy(&v4, a->s6_addr + 12, sizeof(v4));
-	return is_loopback4(v4);
-}
-
-static bool
-is_loopback(const union address *a)
-{
-	if (a->any.sa_family == AF_INET)
-		return is_loopback4(a->v4.sin_addr.s_addr);
-	return a->any.sa_family == AF_INET6 && is_loopback6(&a->v6.sin6_addr);
-}
-
-static void
-write_address(const union address *a, char *out, size_t size)
-{
-	char text[INET6_ADDRSTRLEN] = "?";
-
-	if (a->any.sa_family == AF_INET) {
-		inet_ntop(AF_INET, &a->v4.sin_addr, text, sizeof(text));
-		snprintf(out, size, "%s:%d", text, ntohs(a->v4.sin_port));
-	} else if (a->any.sa_family == AF_INET6) {
-		inet_ntop(AF_INET6, &a->v6.sin6_addr, text, sizeof(text));
-		snprintf(out, size, "[%s]:%d", text, ntohs(a->v6.sin6_port));
-	} else {
-		snprintf(out, size, "%s", a->any.sa_family == AF_UNIX ? "unix" : "?");
-	}
-}
-
-void
-access_peer_of(int fd, struct access_peer *peer)
-{
-	union address local = { 0 }, remote = { 0 };
-	socklen_t n = sizeof(local);
-	struct ucred who;
-
-	*peer = (struct access_peer){ .local = "?", .peer = "?", .uid = (uid_t)-1 };
-	if (getsockname(fd, &local.any, &n) < 0) {
-		peer->unix_socket = errno == ENOTSOCK;
-		return;
-	}
-	peer->unix_socket = local.any.sa_family == AF_UNIX;
-	peer->local_loopback = is_loopback(&local);
-	write_address(&local, peer->local, sizeof(peer->local));
-	n = sizeof(remote);
-	if (getpeername(fd, &remote.any, &n) == 0)
-		write_address(&remote, peer->peer, sizeof(peer->peer));
-	n = sizeof(who);
-	if (peer->unix_socket && getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &n) == 0)
-		peer->uid = who.uid;
-}
 
 /* First question: where from? */
 
@@ -116,7 +38,7 @@ has_token(const struct config *c)
 }
 
 static bool
-may_come_from_there(const struct access_peer *peer, const struct config *c, struct refusal *no)
+may_come_from_there(const struct peer *peer, const struct config *c, struct refusal *no)
 {
 	int lacks = 0;
 
@@ -152,8 +74,8 @@ is_loopback_name(struct str name)
 	memcpy(text, name.p, name.n);
 	text[name.n] = '\0';
 	if (inet_pton(AF_INET, text, &v4) == 1)
-		return is_loopback4(v4.s_addr);
-	return inet_pton(AF_INET6, text, &v6) == 1 && is_loopback6(&v6);
+		return peer_is_loopback4(v4.s_addr);
+	return inet_pton(AF_INET6, text, &v6) == 1 && peer_is_loopback6(&v6);
 }
 
 /* A page may have its own name point at 127.0.0.1; the Host header then still tells the page's name. */
@@ -213,7 +135,7 @@ is_from_a_page(const struct request *r)
 }
 
 static bool
-is_no_strange_page(const struct access_peer *peer, const struct request *r, const struct config *c,
+is_no_strange_page(const struct peer *peer, const struct request *r, const struct config *c,
     struct refusal *no)
 {
 	if (peer->local_loopback && !host_is_ours(r, c)) {
@@ -273,7 +195,7 @@ has_our_token(const struct request *r, const struct config *c, struct refusal *n
 }
 
 enum access_verdict
-access_judge(const struct access_peer *peer, const struct request *r, const struct config *c,
+access_judge(const struct peer *peer, const struct request *r, const struct config *c,
     struct refusal *no)
 {
 	if (!may_come_from_there(peer, c, no) || !is_no_strange_page(peer, r, c, no))

@@ -1,11 +1,11 @@
 /*
  * access: who may talk to the proxy.
  *
- * A pure judge over facts: where the connection came in (access_peer_of asks the kernel once a connection),
+ * A pure judge over facts: where the connection came in (base/peer.h finds it out, once a connection),
  * what the request's head says, and the settings.
  *
- *	struct access_peer peer;
- *	access_peer_of(fd, &peer);		once; then peer.tls = true where TLS was terminated by us
+ *	struct peer peer;
+ *	peer_of_socket(fd, &peer);		once; or what a front told (base/peer.h)
  *	switch (access_judge(&peer, &request, config, &refusal)) {
  *	case ACCESS_GRANTED:	go on
  *	case ACCESS_PREFLIGHT:	answer 204 with access_cors_headers(), nothing else
@@ -21,30 +21,14 @@
 
 #include "base/buf.h"
 #include "base/config.h"
+#include "base/peer.h"
 #include "proxy/request.h"
-
-#include <sys/types.h>
 
 #define ACCESS_REMOTE "remote_not_allowed"
 
-struct access_peer {
-	bool unix_socket;	/* a unix socket or a pipe: the network does not reach it */
-	bool local_loopback;	/* our end is a loopback address */
-	bool tls;		/* encrypted up to us; the caller says so */
-	char local[80];		/* our end and theirs for the log: "127.0.0.1:54123", "[::1]:1", "unix" */
-	char peer[80];
-	uid_t uid;		/* who is at the other end of a unix socket, else (uid_t)-1 */
-};
-
-/*
- * Never fails: what cannot be found out counts as remote. A descriptor that kmi-tls hands over may be a unix
- * socket, whatever the client's was: there the caller passes on what kmi-tls saw instead.
- */
-void access_peer_of(int fd, struct access_peer *peer);
-
 enum access_verdict { ACCESS_GRANTED, ACCESS_PREFLIGHT, ACCESS_REFUSED };
 
-enum access_verdict access_judge(const struct access_peer *peer, const struct request *r,
+enum access_verdict access_judge(const struct peer *peer, const struct request *r,
     const struct config *c, struct refusal *no);
 
 /* The request's Origin when KMI_PROXY_ALLOW_ORIGINS names it, else the empty slice. */

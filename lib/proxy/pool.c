@@ -40,7 +40,9 @@ struct handler {
 
 struct pool {
 	const struct config *config;
-	int listen, epoll, signals;
+	const struct pool_listener *listeners;
+	int listener_count;
+	int epoll, signals;
 	struct handler *handlers;
 	int max, count;
 	int *free_places, free_count;
@@ -49,8 +51,9 @@ struct pool {
 	sigset_t old_mask;
 };
 
-#define EVENT_LISTEN (-1)
-#define EVENT_SIGNAL (-2)
+/* What an event is about: a handler, the signals, or (so and below) a listening socket. */
+#define EVENT_SIGNAL (-1)
+#define EVENT_LISTEN (-2)
 
 static void
 watch(struct pool *p, int fd, int what)
@@ -65,19 +68,20 @@ accept_some_more(struct pool *p, bool yes)
 {
 	if (p->accepting == yes)
 		return;
-	if (yes)
-		watch(p, p->listen, EVENT_LISTEN);
-	else
-		epoll_ctl(p->epoll, EPOLL_CTL_DEL, p->listen, NULL);
+	for (int i = 0; i < p->listener_count; i++)
+		if (yes)
+			watch(p, p->listeners[i].fd, EVENT_LISTEN - i);
+		else
+			epoll_ctl(p->epoll, EPOLL_CTL_DEL, p->listeners[i].fd, NULL);
 	p->accepting = yes;
 }
 
 /* ---- passing a connection on -------------------------------------------------------------------------------- */
 
 static int
-send_connection(int channel, int fd)
+send_connection(int channel, int fd, enum serve_facts facts)
 {
-	char byte = 'c', space[CMSG_SPACE(sizeof(int))] = { 0 };
+	char byte = (char)facts, space[CMSG_SPACE(sizeof(int))] = { 0 };
 	struct iovec iov = { &byte, 1 };
 	struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = space, .msg_controllen = sizeof(space) };
 	struct cmsghdr *c = CMSG_FIRSTHDR(&m);
@@ -91,7 +95,7 @@ send_connection(int channel, int fd)
 
 /* A connection to serve, or -1: the parent wants us to go. */
 static int
-receive_connection(int channel)
+receive_connection(int channel, enum serve_facts *facts)
 {
 	char byte, space[CMSG_SPACE(sizeof(int))];
 	struct iovec iov = { &byte, 1 };
@@ -107,6 +111,7 @@ receive_connection(int channel)
 	if (!c || c->cmsg_type != SCM_RIGHTS)
 		return -1;
 	memcpy(&fd, CMSG_DATA(c), sizeof(int));
+	*facts = (enum serve_facts)byte;
 	return fd;
 }
 
@@ -121,14 +126,15 @@ on_stop_now(int sig)
 
 /* Everything a handler does, from fork to exit. Signals of the terminal and the supervisor are the parent's business. */
 static _Noreturn void
-be_handler(struct pool *p, int channel, int first)
+be_handler(struct pool *p, int channel, int first, enum serve_facts facts)
 {
 	struct sigaction stop_now = { .sa_handler = on_stop_now };
 	struct fail f = { 0 };
 	struct serve s;
 	int fd = first;
 
-	close(p->listen);
+	for (int i = 0; i < p->listener_count; i++)
+		close(p->listeners[i].fd);
 	close(p->epoll);
 	close(p->signals);
 	for (int i = 0; i < p->max; i++)
@@ -144,13 +150,13 @@ be_handler(struct pool *p, int channel, int first)
 		_exit(fail_exit_code(f.kind));
 	}
 	while (fd >= 0) {
-		bool leaving = serve_connection(&s, fd, fd, channel);
+		bool leaving = serve_connection(&s, fd, fd, channel, facts);
 		char says = leaving ? SAYS_LEAVING : SAYS_IDLE;
 
 		close(fd);
 		if (send(channel, &says, 1, MSG_NOSIGNAL) != 1 || leaving)
 			break;
-		fd = receive_connection(channel);
+		fd = receive_connection(channel, &facts);
 	}
 	serve_close(&s);
 	_exit(0);
@@ -206,7 +212,7 @@ forget(struct pool *p, int i)
 }
 
 static int
-fork_handler(struct pool *p, int fd)
+fork_handler(struct pool *p, int fd, enum serve_facts facts)
 {
 	int pair[2], i;
 	pid_t pid;
@@ -221,7 +227,7 @@ fork_handler(struct pool *p, int fd)
 	}
 	if (pid == 0) {
 		close(pair[0]);
-		be_handler(p, pair[1], fd);
+		be_handler(p, pair[1], fd, facts);
 	}
 	close(pair[1]);
 	i = p->free_places[--p->free_count];
@@ -233,7 +239,7 @@ fork_handler(struct pool *p, int fd)
 }
 
 static void
-hand_over(struct pool *p, int fd)
+hand_over(struct pool *p, int fd, enum serve_facts facts)
 {
 	int i;
 
@@ -241,20 +247,20 @@ hand_over(struct pool *p, int fd)
 		struct handler *h = &p->handlers[i];
 
 		h->busy = true;
-		if (send_connection(h->channel, fd) == 0) {
+		if (send_connection(h->channel, fd, facts) == 0) {
 			h->connections++;
 			h->since_ms = clock_mono_ms();
 			return;
 		}
 		forget(p, i);	/* it died while idle: the next one */
 	}
-	if (fork_handler(p, fd) < 0 && event_due(p->config, "fork"))
+	if (fork_handler(p, fd, facts) < 0 && event_due(p->config, "fork"))
 		event_log(p->config, EVENT_ERROR, "a handler could not be started, a connection was dropped", "reason",
 		    strerror(errno), NULL);
 }
 
 static void
-on_listen(struct pool *p)
+on_listen(struct pool *p, const struct pool_listener *l)
 {
 	/* A few at a time, so that handlers that become idle meanwhile are seen. */
 	for (int n = 0; n < 16; n++) {
@@ -264,13 +270,13 @@ on_listen(struct pool *p)
 			accept_some_more(p, false);
 			return;
 		}
-		fd = accept4(p->listen, NULL, NULL, SOCK_CLOEXEC);
+		fd = accept4(l->fd, NULL, NULL, SOCK_CLOEXEC);
 		if (fd < 0) {
 			if (errno == EMFILE || errno == ENFILE || errno == ENOMEM)
 				accept_some_more(p, false);	/* the next tick or a leaving handler turns it on again */
 			return;
 		}
-		hand_over(p, fd);
+		hand_over(p, fd, l->facts);
 		close(fd);
 	}
 }
@@ -302,19 +308,27 @@ finish_up(struct handler *h)
 		return;
 }
 
+static bool
+somebody_waits(const struct pool *p)
+{
+	struct pollfd waiting[POOL_LISTENERS_MAX];
+
+	for (int i = 0; i < p->listener_count; i++)
+		waiting[i] = (struct pollfd){ .fd = p->listeners[i].fd, .events = POLLIN };
+	return poll(waiting, (nfds_t)p->listener_count, 0) > 0;
+}
+
 /* Clients wait, all handlers are busy: those that have been longest may be idle keep-alive connections. */
 static void
 make_room(struct pool *p)
 {
-	struct pollfd waiting = { .fd = p->listen, .events = POLLIN };
-
 	if (p->accepting || p->stopping)
 		return;
 	if (p->count < p->max || p->idle_top >= 0) {
 		accept_some_more(p, true);
 		return;
 	}
-	if (poll(&waiting, 1, 0) != 1)
+	if (!somebody_waits(p))
 		return;
 	for (int n = 0; n < MAKE_ROOM; n++) {
 		struct handler *oldest = NULL;
@@ -366,8 +380,9 @@ begin_stop(struct pool *p)
 {
 	p->stopping = true;
 	accept_some_more(p, false);
-	close(p->listen);
-	p->listen = -1;
+	for (int i = 0; i < p->listener_count; i++)
+		close(p->listeners[i].fd);
+	p->listener_count = 0;
 	for (int i = 0; i < p->max; i++)
 		if (p->handlers[i].pid && p->handlers[i].busy)
 			finish_up(&p->handlers[i]);
@@ -399,8 +414,8 @@ loop(struct pool *p)
 		for (int i = 0; i < n; i++) {
 			int64_t what = (int64_t)ev[i].data.u64;
 
-			if (what == EVENT_LISTEN && p->accepting)
-				on_listen(p);
+			if (what <= EVENT_LISTEN && p->accepting)
+				on_listen(p, &p->listeners[EVENT_LISTEN - what]);
 			else if (what == EVENT_SIGNAL)
 				on_signal(p);
 			else if (what >= 0)
@@ -437,9 +452,9 @@ raise_descriptor_limit(int handlers)
 }
 
 int
-pool_run(int listen_fd, const struct config *c, struct fail *f)
+pool_run(const struct pool_listener *listeners, int count, const struct config *c, struct fail *f)
 {
-	struct pool p = { .config = c, .listen = listen_fd, .epoll = -1, .signals = -1, .idle_top = -1,
+	struct pool p = { .config = c, .listeners = listeners, .listener_count = count, .epoll = -1, .signals = -1, .idle_top = -1,
 		.max = (int)c->proxy_max_connections };
 	sigset_t mine;
 	int rc = -1;
@@ -458,10 +473,15 @@ pool_run(int listen_fd, const struct config *c, struct fail *f)
 		fail_memory(f);
 		goto out;
 	}
-	if (p.epoll < 0 || p.signals < 0 || fcntl(listen_fd, F_SETFL, fcntl(listen_fd, F_GETFL) | O_NONBLOCK) < 0) {
+	if (p.epoll < 0 || p.signals < 0) {
 		fail_sys(f, "prepare the pool");
 		goto out;
 	}
+	for (int i = 0; i < count; i++)
+		if (fcntl(listeners[i].fd, F_SETFL, fcntl(listeners[i].fd, F_GETFL) | O_NONBLOCK) < 0) {
+			fail_sys(f, "prepare the listening socket");
+			goto out;
+		}
 	for (int i = p.max; i > 0; i--)
 		p.free_places[p.free_count++] = i - 1;
 	if (forward_global(f) < 0)

@@ -18,11 +18,12 @@
 #define HEAD_MS 30000		/* a head must be complete by then */
 #define BODY_STALL_MS 60000	/* and a body must go on coming */
 #define LINGER_MS 2000
+#define FRONT_MS 5000		/* what stands in front says at once who the client is */
 
 struct connection {
 	struct serve *serve;
 	struct conn conn;
-	struct access_peer peer;
+	struct peer peer;
 	struct request request;
 	bool keep;
 };
@@ -120,7 +121,7 @@ refuse_malformed(struct connection *k, const struct refusal *no)
 	conn_send(&k->conn, buf_view(&out));
 	if (event_due(k->serve->config, no->code))
 		event_log(k->serve->config, EVENT_WARNING, "a malformed request was refused", "code", no->code, "reason",
-		    no->message, "peer", k->peer.peer, NULL);
+		    no->message, "peer", k->peer.remote, NULL);
 	buf_free(&body);
 	buf_free(&out);
 }
@@ -218,7 +219,7 @@ serve_request(struct connection *k)
 	x.cors = buf_view(&cors);
 	if (access == ACCESS_REFUSED) {
 		if (strcmp(no.code, ACCESS_REMOTE) == 0 && event_due(s->config, no.message))
-			event_log(s->config, EVENT_WARNING, no.message, "local", k->peer.local, "peer", k->peer.peer,
+			event_log(s->config, EVENT_WARNING, no.message, "local", k->peer.local, "peer", k->peer.remote,
 			    "hint", no.hint, NULL);
 		exchange_refuse(&x, &no, 0, (struct str){ 0 });
 	} else if (access == ACCESS_PREFLIGHT) {
@@ -249,15 +250,65 @@ serve_request(struct connection *k)
 	buf_free(&cors);
 }
 
-bool
-serve_connection(struct serve *s, int in, int out, int control)
+/* ---- who it is ---------------------------------------------------------------------------------------------- */
+
+/* Nobody is answered whose front did not say who he is: such an answer could go to anybody. */
+static bool
+hear_front(struct connection *k)
 {
-	struct connection k = { .serve = s, .keep = true };
+	int64_t until = clock_mono_ms() + FRONT_MS;
+	const char *fault = "the process in front is neither ours nor root's";
+	size_t used;
+
+	while (peer_is_trusted(k->conn.in)) {
+		switch (peer_of_front(buf_view(&k->conn.rx), &used, &k->peer)) {
+		case PEER_TOLD:
+			buf_drop(&k->conn.rx, used);
+			return true;
+		case PEER_MORE:
+			fault = "the header of the PROXY protocol does not come";
+			if (k->conn.eof && k->conn.rx.n == 0)
+				return false;	/* only asked whether somebody listens */
+			if (!k->conn.eof && conn_wait(&k->conn, POLLIN, until))
+				continue;
+			break;
+		case PEER_REFUSED:
+			fault = "it does not begin with a header of the PROXY protocol, version 2";
+			break;
+		}
+		break;
+	}
+	if (event_due(k->serve->config, "front"))
+		event_log(k->serve->config, EVENT_WARNING, "a connection on the socket for kmi-tls was dropped", "reason", fault,
+		    NULL);
+	return false;
+}
+
+static bool
+find_peer(struct connection *k, enum serve_facts facts)
+{
+	switch (facts) {
+	case SERVE_SOCKET:
+		peer_of_socket(k->conn.in, &k->peer);
+		return true;
+	case SERVE_SUPERVISED:
+		peer_of_superserver(k->conn.in, &k->peer);
+		return true;
+	case SERVE_BEHIND_FRONT:
+		break;
+	}
+	return hear_front(k);
+}
+
+bool
+serve_connection(struct serve *s, int in, int out, int control, enum serve_facts facts)
+{
+	struct connection k = { .serve = s };
 	size_t body_max = (size_t)s->config->proxy_max_body_mb << 20;
 	bool draining;
 
 	conn_init(&k.conn, in, out, control);
-	access_peer_of(in, &k.peer);
+	k.keep = find_peer(&k, facts);
 	while (k.keep) {
 		struct refusal no = { 0 };
 

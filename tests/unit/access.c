@@ -7,15 +7,15 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-static const struct access_peer loopback = { .local_loopback = true }, from_unix = { .unix_socket = true };
-static const struct access_peer remote = { .local = "192.0.2.1:54123" }, remote_tls = { .tls = true };
+static const struct peer loopback = { .local_loopback = true }, from_unix = { .unix_socket = true };
+static const struct peer remote = { .local = "192.0.2.1:54123" }, remote_tls = { .tls = true };
 
 static struct refusal no;
 static enum access_verdict verdict;
 
 /* What is said to a GET with these header lines: 0 (granted), 204, or the status of the refusal. */
 static int
-judge_method(const char *method, const struct access_peer *peer, const struct config *c, const char *headers)
+judge_method(const char *method, const struct peer *peer, const struct config *c, const char *headers)
 {
 	struct buf b = BUF(10000);
 	struct request r;
@@ -35,7 +35,7 @@ judge_method(const char *method, const struct access_peer *peer, const struct co
 }
 
 static int
-judge(const struct access_peer *peer, const struct config *c, const char *headers)
+judge(const struct peer *peer, const struct config *c, const char *headers)
 {
 	return judge_method("GET", peer, c, headers);
 }
@@ -233,54 +233,6 @@ cors(void)
 	CHECK(access_is_credential(STR("x-kmi-proxy-token")) && !access_is_credential(STR("X-Msh-Device")));
 }
 
-static void
-tcp_peer(int family, const void *address, socklen_t size, const char *name)
-{
-	struct sockaddr_storage bound;
-	socklen_t n = sizeof(bound);
-	struct access_peer p;
-	int listener = socket(family, SOCK_STREAM, 0), client = socket(family, SOCK_STREAM, 0), fd = -1;
-
-	if (bind(listener, address, size) < 0)
-		goto out; /* no IPv6 here */
-	CHECK(listen(listener, 1) == 0 && getsockname(listener, (struct sockaddr *)&bound, &n) == 0);
-	CHECK(connect(client, (struct sockaddr *)&bound, n) == 0);
-	fd = accept(listener, NULL, NULL);
-	access_peer_of(fd, &p);
-	CHECK(p.local_loopback && !p.unix_socket && !p.tls && p.uid == (uid_t)-1);
-	CHECK(!strncmp(p.local, name, strlen(name)) && !strncmp(p.peer, name, strlen(name)) &&
-	      strcmp(p.local, p.peer));
-out:
-	close(listener);
-	close(client);
-	close(fd);
-}
-
-static void
-peers(void)
-{
-	struct sockaddr_in v4 = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-	struct sockaddr_in6 v6 = { .sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT };
-	struct access_peer p;
-	int fds[2];
-
-	tcp_peer(AF_INET, &v4, sizeof(v4), "127.0.0.1:");
-	tcp_peer(AF_INET6, &v6, sizeof(v6), "[::1]:");
-	CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, fds) == 0);
-	access_peer_of(fds[0], &p);
-	CHECK(p.unix_socket && !p.local_loopback && p.uid == getuid());
-	CHECK_STR(p.peer, "unix");
-	close(fds[0]);
-	close(fds[1]);
-	CHECK(pipe(fds) == 0);
-	access_peer_of(fds[0], &p);
-	CHECK(p.unix_socket && !p.local_loopback && p.uid == (uid_t)-1);
-	close(fds[0]);
-	close(fds[1]);
-	access_peer_of(-1, &p); /* nothing is known: not local */
-	CHECK(!p.unix_socket && !p.local_loopback);
-}
-
 int
 main(void)
 {
@@ -289,6 +241,5 @@ main(void)
 	hosts();
 	web_pages();
 	cors();
-	peers();
 	return check_done();
 }
