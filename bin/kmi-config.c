@@ -215,6 +215,7 @@ main(int argc, char **argv)
 			break;
 		case 'j':
 			json = true;
+			text_english_only();
 			break;
 		case 'h':
 			return program_help(NAME, usage);

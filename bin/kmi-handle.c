@@ -117,6 +117,7 @@ main(int argc, char **argv)
 		}
 	if (optind < argc)
 		return program_usage(NAME, "it takes no arguments, but was given '%s'", argv[optind]);
+	text_english_only();	/* for the log; answers to clients are in the configured language */
 	if (config_load(&c, NULL, &f) < 0)
 		return program_fail(NAME, &f);
 	count = passed_find(passed);

@@ -275,6 +275,7 @@ main(int argc, char **argv)
 		switch (opt) {
 		case 'j':
 			json = true;
+			text_english_only();
 			break;
 		case 'p':
 			plain = true;

@@ -137,7 +137,7 @@ unknown(const struct places *p, const char *given)
 		if (find_command(p, known[i].name, path))
 			there[n++] = known[i].name;
 	there[n] = NULL;
-	return program_unknown(NAME, "command", given, there);
+	return program_unknown(NAME, given, there, "unknown command %s", given);
 }
 
 static int

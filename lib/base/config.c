@@ -36,14 +36,19 @@ struct pick {
 	enum config_source source;
 };
 
+struct unknown {
+	struct str name;		/* without KMI_ */
+	struct pick from;
+};
+
 struct load {
 	struct pick picks[SETTINGS_MAX];
+	struct unknown unknown[WARNINGS_MAX];
+	size_t unknown_count;		/* may be more than there is room for */
 	struct toml *toml;
 	struct buf toml_text;
 	struct dotenv machine, dotenv, named;
 	char *toml_path, *named_path;
-	char **warnings;
-	size_t warned;
 };
 
 static char
@@ -72,9 +77,12 @@ short_name(const char *name)
 static void
 describe_source(enum config_source source, const char *file, int line, struct buf *out)
 {
-	buf_puts(out, file ? file : config_source_name(source));
+	const char *name = file ? file : text_say(config_source_name(source));
+
 	if (line)
-		buf_printf(out, ", line %d", line);
+		buf_printf(out, _("%s, line %d"), name, line);
+	else
+		buf_puts(out, name);
 }
 
 static bool
@@ -101,49 +109,68 @@ nearest(const char *name, bool with_others)
 	return nearest_word(name, known);
 }
 
-/* Says that `name` (without KMI_) is unknown, in the spelling of its source. */
-static int
-warn_unknown(struct load *l, struct str name, const struct pick *from, struct fail *f)
+/* Told later: the sources may yet say in which language. */
+static void
+note_unknown(struct load *l, struct str name, const struct pick *from)
 {
-	bool toml = from->source == CONFIG_TOML;
-	struct buf b = BUF(8192);
+	if (l->unknown_count < WARNINGS_MAX)
+		l->unknown[l->unknown_count] = (struct unknown){ name, *from };
+	l->unknown_count++;
+}
+
+/* "KMI_DRYRUN (environment) is no setting; did you mean KMI_DRY_RUN?", in the spelling of its source. */
+static void
+describe_unknown(const struct unknown *u, struct buf *out)
+{
+	bool toml = u->from.source == CONFIG_TOML;
+	struct buf source = BUF(8192), name = BUF(128);
 	char word[65];
 	const char *near;
 
-	if (l->warned > WARNINGS_MAX)
-		return 0;
-	snprintf(word, sizeof(word), "%.*s", STR_F(name));
-	if (l->warned == WARNINGS_MAX) {
-		buf_puts(&b, "more unknown names are not listed");
-	} else {
-		buf_printf(&b, "%s%s (", toml ? "" : PREFIX, word);
-		describe_source(from->source, from->file, from->line, &b);
-		buf_puts(&b, ") is no setting");
-		near = nearest(word, !toml);
-		if (near) {
-			buf_printf(&b, "; did you mean %s", toml ? "" : PREFIX);
-			for (; *near; near++)
-				buf_putc(&b, toml ? lower(*near) : *near);
-			buf_putc(&b, '?');
-		}
+	snprintf(word, sizeof(word), "%.*s", STR_F(u->name));
+	describe_source(u->from.source, u->from.file, u->from.line, &source);
+	near = nearest(word, !toml);
+	for (const char *p = near; p && *p; p++)
+		buf_putc(&name, toml ? lower(*p) : *p);
+	if (near)
+		buf_printf(out, _("%s%s (%.*s) is no setting; did you mean %s%.*s?"), toml ? "" : PREFIX, word,
+		    STR_F(buf_view(&source)), toml ? "" : PREFIX, STR_F(buf_view(&name)));
+	else
+		buf_printf(out, _("%s%s (%.*s) is no setting"), toml ? "" : PREFIX, word, STR_F(buf_view(&source)));
+	buf_free(&source);
+	buf_free(&name);
+}
+
+static int
+warn_unknown(struct config *c, const struct load *l, struct fail *f)
+{
+	for (size_t i = 0; i < l->unknown_count && i <= WARNINGS_MAX; i++) {
+		struct buf b = BUF(8192);
+
+		if (i < WARNINGS_MAX)
+			describe_unknown(&l->unknown[i], &b);
+		else
+			buf_puts(&b, _("more unknown names are not listed"));
+		c->warnings[i] = buf_bad(&b) ? NULL : str_dup(buf_view(&b));
+		buf_free(&b);
+		if (!c->warnings[i])
+			return fail_memory(f);
 	}
-	l->warnings[l->warned] = buf_bad(&b) ? NULL : str_dup(buf_view(&b));
-	buf_free(&b);
-	return l->warnings[l->warned++] ? 0 : fail_memory(f);
+	return 0;
 }
 
 /* A KMI_ variable of any source that has such. */
-static int
-take(struct load *l, struct str name, struct pick p, struct fail *f)
+static void
+take(struct load *l, struct str name, struct pick p)
 {
 	if (!str_starts(name, PREFIX) || is_other(name))
-		return 0;
+		return;
 	for (size_t i = 0; i < settings_count; i++)
 		if (str_is(name, settings[i].name)) {
 			l->picks[i] = p;
-			return 0;
+			return;
 		}
-	return warn_unknown(l, str_sub(name, PREFIX_LENGTH, name.n), &p, f);
+	note_unknown(l, str_sub(name, PREFIX_LENGTH, name.n), &p);
 }
 
 /* A file that is not there says nothing; one that is there and cannot be read is an error. */
@@ -173,30 +200,31 @@ read_dotenv(struct load *l, const char *path, enum config_source source, struct 
 	if (file_read(path, FILE_MAX, &text, NULL, &why) < 0) {
 		if (is_not_for_us(path, source))
 			goto out;
-		rc = fail_set(f, FAIL_USAGE, "%s%s", source == CONFIG_ENV_PATH ? "the file of KMI_ENV_PATH: " : "", why.text);
+		rc = source == CONFIG_ENV_PATH ? fail_set(f, FAIL_USAGE, "the file of KMI_ENV_PATH: %s", why.text) :
+		    fail_set(f, FAIL_USAGE, "%s", why.text);
 		goto out;
 	}
 	if (dotenv_parse(d, buf_view(&text), &why) < 0) {
 		rc = why.kind == FAIL_INPUT ? fail_set(f, FAIL_USAGE, "%s: %s", path, why.text) : fail_memory(f);
 		goto out;
 	}
-	for (size_t i = 0; i < d->count && rc == 0; i++) {
+	for (size_t i = 0; i < d->count; i++) {
 		const struct dotenv_entry *e = &d->entries[i];
 
-		rc = take(l, str_from(e->name), (struct pick){ e->value, NULL, path, e->line, source }, f);
+		take(l, str_from(e->name), (struct pick){ e->value, NULL, path, e->line, source });
 	}
 out:
 	buf_wipe(&text);
 	return rc;
 }
 
-static int
-read_environment(struct load *l, struct fail *f)
+static void
+read_environment(struct load *l)
 {
 	const char *no_color = getenv("NO_COLOR");
 
 	if (no_color && *no_color)
-		take(l, STR(PREFIX "NO_COLOR"), (struct pick){ .text = "1", .source = CONFIG_ENVIRONMENT }, f);
+		take(l, STR(PREFIX "NO_COLOR"), (struct pick){ .text = "1", .source = CONFIG_ENVIRONMENT });
 	for (char *const *e = environ; e && *e; e++) {
 		struct str value, name;
 
@@ -204,10 +232,8 @@ read_environment(struct load *l, struct fail *f)
 			continue;
 		value = str_from(*e);
 		name = str_cut(&value, '=');
-		if (take(l, name, (struct pick){ .text = value.p, .source = CONFIG_ENVIRONMENT }, f) < 0)
-			return -1;
+		take(l, name, (struct pick){ .text = value.p, .source = CONFIG_ENVIRONMENT });
 	}
-	return 0;
 }
 
 static int
@@ -226,8 +252,8 @@ read_arguments(struct load *l, const char *const *args, struct fail *f)
 	return 0;
 }
 
-static int
-take_toml(struct load *l, const struct toml *node, struct fail *f)
+static void
+take_toml(struct load *l, const struct toml *node)
 {
 	struct pick p = { .node = node, .file = l->toml_path, .line = toml_line(node), .source = CONFIG_TOML };
 	struct str key = toml_key(node);
@@ -235,9 +261,9 @@ take_toml(struct load *l, const struct toml *node, struct fail *f)
 	for (size_t i = 0; i < settings_count; i++)
 		if (is_lower_of(key, short_name(settings[i].name))) {
 			l->picks[i] = p;
-			return 0;
+			return;
 		}
-	return warn_unknown(l, key, &p, f);
+	note_unknown(l, key, &p);
 }
 
 static int
@@ -265,8 +291,7 @@ read_toml(struct load *l, struct fail *f)
 	if (toml_parse(&l->toml, buf_view(&l->toml_text), &why) < 0)
 		return why.kind == FAIL_INPUT ? fail_set(f, FAIL_USAGE, "%s: %s", l->toml_path, why.text) : fail_memory(f);
 	for (const struct toml *node = toml_first(l->toml); node; node = toml_next(node))
-		if (take_toml(l, node, f) < 0)
-			return -1;
+		take_toml(l, node);
 	return 0;
 }
 
@@ -276,8 +301,9 @@ read_sources(struct load *l, const char *const *args, struct fail *f)
 	const char *named = getenv(PREFIX "ENV_PATH");
 
 	if (read_dotenv(l, MACHINE_FILE, CONFIG_MACHINE, &l->machine, f) < 0 || read_toml(l, f) < 0 ||
-	    read_dotenv(l, ".env", CONFIG_DOTENV, &l->dotenv, f) < 0 || read_environment(l, f) < 0)
+	    read_dotenv(l, ".env", CONFIG_DOTENV, &l->dotenv, f) < 0)
 		return -1;
+	read_environment(l);
 	if (named && *named) {
 		l->named_path = file_expand(named);
 		if (!l->named_path)
@@ -308,22 +334,21 @@ show_value(const struct setting *s, struct str value, struct buf *out)
 static int
 say_refused(size_t i, struct str value, const struct pick *p, const char *type_wanted, struct fail *f)
 {
-	struct buf b = BUF(8192);
+	struct buf shown = BUF(8192), source = BUF(8192), allowed = BUF(8192);
 
-	buf_printf(&b, "%s is ", settings[i].name);
-	show_value(&settings[i], value, &b);
-	buf_puts(&b, " (");
-	describe_source(p->source, p->file, p->line, &b);
-	buf_puts(&b, "); allowed: ");
+	show_value(&settings[i], value, &shown);
+	describe_source(p->source, p->file, p->line, &source);
 	if (type_wanted)
-		buf_puts(&b, type_wanted);
+		buf_puts(&allowed, text_say(type_wanted));
 	else
-		setting_allowed(&settings[i], &b);
-	if (buf_bad(&b))
+		setting_allowed(&settings[i], &allowed);
+	if (buf_bad(&shown) || buf_bad(&source) || buf_bad(&allowed))
 		fail_memory(f);
 	else
-		fail_set(f, FAIL_USAGE, "%s", b.p);
-	buf_free(&b);
+		fail_set(f, FAIL_USAGE, "%s is %s (%s); allowed: %s", settings[i].name, shown.p, source.p, allowed.p);
+	buf_free(&shown);
+	buf_free(&source);
+	buf_free(&allowed);
 	if (value.n == 0)
 		fail_hint(f, "to have the default, take the variable away");
 	return -1;
@@ -386,20 +411,22 @@ load_free(struct load *l)
 int
 config_load(struct config *c, const char *const *args, struct fail *f)
 {
-	struct load l = { .warned = 0 };
+	struct load l = { .unknown_count = 0 };
 	int rc = -1;
 
 	*c = (struct config){ .origins = calloc(settings_count, sizeof(*c->origins)),
 		.warnings = calloc(WARNINGS_MAX + 2, sizeof(*c->warnings)) };
-	l.warnings = c->warnings;
 	if (!c->origins || !c->warnings) {
 		fail_memory(f);
 		goto out;
 	}
-	if (read_sources(&l, args, f) < 0)
+	if (read_sources(&l, args, f) < 0 || settle(c, &l, (size_t)config_find("LOCALE"), f) < 0)
+		goto out;
+	text_locale_set(c->locale);	/* what else is wrong is said in it */
+	if (warn_unknown(c, &l, f) < 0)
 		goto out;
 	for (size_t i = 0; i < settings_count; i++)
-		if (settle(c, &l, i, f) < 0)
+		if (settings[i].offset != offsetof(struct config, locale) && settle(c, &l, i, f) < 0)
 			goto out;
 	rc = 0;
 out:
@@ -443,7 +470,7 @@ config_name(size_t i)
 const char *
 config_help(size_t i)
 {
-	return settings[i].help;
+	return text_say(settings[i].help);
 }
 
 bool
@@ -475,7 +502,7 @@ config_source_name(enum config_source s)
 {
 	switch (s) {
 	case CONFIG_DEFAULT:
-		return "default";
+		return N_("default");
 	case CONFIG_MACHINE:
 		return MACHINE_FILE;
 	case CONFIG_TOML:
@@ -483,13 +510,13 @@ config_source_name(enum config_source s)
 	case CONFIG_DOTENV:
 		return ".env";
 	case CONFIG_ENVIRONMENT:
-		return "environment";
+		return N_("environment");
 	case CONFIG_ENV_PATH:
 		return PREFIX "ENV_PATH";
 	case CONFIG_ARGUMENT:
 		break;
 	}
-	return "command line";
+	return N_("command line");
 }
 
 void
@@ -540,7 +567,7 @@ config_check_url(const struct config *c, const char *url, struct fail *f)
 	const char *fault = endpoint_url_fault(endpoint_trim(str_from(url)), &host);
 
 	if (fault)
-		return fail_set(f, FAIL_INPUT, "the URL %s", fault);
+		return fail_set(f, FAIL_INPUT, "the URL %s", text_say(fault));
 	if (!config_host_allowed(c, host))
 		return fail_set(f, FAIL_INPUT, "the host %.*s is not in KMI_UPSTREAM_ALLOWLIST", STR_F(host));
 	return 0;

@@ -16,7 +16,8 @@
  * default, range, help; the struct, `kmi config` and the docs follow it.
  *
  * Only the value that counts is looked at: a bad one that a higher source
- * overrides does no harm. config_load() also sets the zone of clock_local().
+ * overrides does no harm. config_load() also sets the zone of clock_local()
+ * and the language of text_say(), which its own errors and warnings are told in.
  * Zero means "off" or "no limit" where a range begins with it, unless said otherwise.
  */
 #ifndef KMI_BASE_CONFIG_H
@@ -24,9 +25,9 @@
 
 #include "base/buf.h"
 #include "base/fail.h"
+#include "base/text.h"
 
 enum rotate_strategy { ROTATE_ROUND_ROBIN, ROTATE_SESSION, ROTATE_MOST_QUOTA };
-enum locale { LOCALE_EN, LOCALE_RU };
 
 struct listen_address {
 	char *host;	/* NULL for a unix socket; without brackets */

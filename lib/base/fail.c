@@ -1,14 +1,24 @@
 #include "base/fail.h"
 
+#include "base/text.h"
+
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
-/* Control characters would break the one-line promise of every message. */
+/* Control characters would break the one-line promise of every message; a cut may have left half a letter. */
 static void
-flatten(char *s)
+tidy(char *s, size_t size)
 {
+	size_t n = strlen(s), last = n;
+
+	if (n + 1 == size) {
+		while (last && ((unsigned char)s[last - 1] & 0xc0) == 0x80)
+			last--;
+		if (last && (unsigned char)s[last - 1] >= 0xc0)
+			s[last - 1] = '\0';
+	}
 	for (; *s; s++)
 		if ((unsigned char)*s < 0x20 || *s == 0x7f)
 			*s = ' ';
@@ -24,9 +34,9 @@ fail_set(struct fail *f, enum fail_kind kind, const char *fmt, ...)
 	f->kind = kind;
 	f->hint[0] = '\0';
 	va_start(ap, fmt);
-	vsnprintf(f->text, sizeof(f->text), fmt, ap);
+	vsnprintf(f->text, sizeof(f->text), text_say(fmt), ap);
 	va_end(ap);
-	flatten(f->text);
+	tidy(f->text, sizeof(f->text));
 	return -1;
 }
 
@@ -42,11 +52,11 @@ fail_sys(struct fail *f, const char *fmt, ...)
 	f->kind = FAIL_SYSTEM;
 	f->hint[0] = '\0';
 	va_start(ap, fmt);
-	vsnprintf(f->text, sizeof(f->text), fmt, ap);
+	vsnprintf(f->text, sizeof(f->text), text_say(fmt), ap);
 	va_end(ap);
 	used = strlen(f->text);
-	snprintf(f->text + used, sizeof(f->text) - used, ": %s", strerror(saved));
-	flatten(f->text);
+	snprintf(f->text + used, sizeof(f->text) - used, ": %s", text_say(strerror(saved)));
+	tidy(f->text, sizeof(f->text));
 	errno = saved;
 	return -1;
 }
@@ -65,9 +75,9 @@ fail_hint(struct fail *f, const char *fmt, ...)
 	if (!f)
 		return -1;
 	va_start(ap, fmt);
-	vsnprintf(f->hint, sizeof(f->hint), fmt, ap);
+	vsnprintf(f->hint, sizeof(f->hint), text_say(fmt), ap);
 	va_end(ap);
-	flatten(f->hint);
+	tidy(f->hint, sizeof(f->hint));
 	return -1;
 }
 

@@ -8,7 +8,8 @@
  *		return fail_report("kmi-keys", &f);
  *
  * Inside a library: return fail_sys(f, "open %s", path);
- * Any struct fail pointer may be NULL when the caller does not care.
+ * Any struct fail pointer may be NULL when the caller does not care. Formats
+ * are looked up as text_say() does: callers write plain English, whole sentences.
  */
 #ifndef KMI_BASE_FAIL_H
 #define KMI_BASE_FAIL_H
@@ -24,8 +25,8 @@ enum fail_kind {
 
 struct fail {
 	enum fail_kind kind;
-	char text[480];		/* what happened: one sentence, no newline, no secret */
-	char hint[240];		/* what to do about it, or empty */
+	char text[960];		/* what happened: one sentence, no newline, no secret */
+	char hint[480];		/* what to do about it, or empty */
 };
 
 /* Both return -1, so that a caller can `return fail_set(...)`. */

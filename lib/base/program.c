@@ -2,6 +2,7 @@
 
 #include "base/buf.h"
 #include "base/nearest.h"
+#include "base/text.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -21,6 +22,7 @@ program_start(void)
 	struct rlimit core;
 	int fd;
 
+	text_locale_guess();
 	/* A file that got number 2 by chance would receive our error messages. */
 	do
 		fd = open("/dev/null", O_RDWR);
@@ -45,7 +47,7 @@ program_end(const char *name, int code)
 		return code;
 	/* A reader that has seen enough (`| head`) is no news. */
 	if (errno != EPIPE)
-		fprintf(stderr, "%s: error: write output: %s\n", name, strerror(errno ? errno : EIO));
+		fprintf(stderr, _("%s: error: write output: %s\n"), name, text_say(strerror(errno ? errno : EIO)));
 	return code ? code : 1;
 }
 
@@ -53,9 +55,9 @@ int
 program_fail(const char *name, const struct fail *f)
 {
 	fflush(stdout);
-	fprintf(stderr, "%s: error: %s\n", name, f->text);
+	fprintf(stderr, _("%s: error: %s\n"), name, f->text);
 	if (f->hint[0])
-		fprintf(stderr, "%s: hint: %s\n", name, f->hint);
+		fprintf(stderr, _("%s: hint: %s\n"), name, f->hint);
 	return fail_exit_code(f->kind);
 }
 
@@ -67,10 +69,10 @@ program_warn(const char *name, const char *fmt, ...)
 	char text[sizeof(f.text)];
 
 	va_start(ap, fmt);
-	vsnprintf(text, sizeof(text), fmt, ap);
+	vsnprintf(text, sizeof(text), text_say(fmt), ap);
 	va_end(ap);
 	fail_set(&f, FAIL_NONE, "%s", text);	/* makes it one line */
-	fprintf(stderr, "%s: warning: %s\n", name, f.text);
+	fprintf(stderr, _("%s: warning: %s\n"), name, f.text);
 }
 
 int
@@ -88,7 +90,7 @@ program_config(const char *name, struct config *c, const char *const *args)
 int
 program_help(const char *name, const char *usage)
 {
-	fputs(usage, stdout);
+	fputs(text_say(usage), stdout);
 	return program_end(name, 0);
 }
 
@@ -100,7 +102,7 @@ program_usage(const char *name, const char *fmt, ...)
 	char text[sizeof(f.text)];
 
 	va_start(ap, fmt);
-	vsnprintf(text, sizeof(text), fmt, ap);
+	vsnprintf(text, sizeof(text), text_say(fmt), ap);
 	va_end(ap);
 	fail_set(&f, FAIL_USAGE, "%s", text);
 	fail_hint(&f, "%s --help tells how it is used", name);
@@ -108,12 +110,17 @@ program_usage(const char *name, const char *fmt, ...)
 }
 
 int
-program_unknown(const char *name, const char *what, const char *given, const char *const *known)
+program_unknown(const char *name, const char *given, const char *const *known, const char *fmt, ...)
 {
 	const char *near = nearest_word(given, known);
 	struct fail f;
+	va_list ap;
+	char text[sizeof(f.text)];
 
-	fail_set(&f, FAIL_USAGE, "unknown %s %s", what, given);
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), text_say(fmt), ap);
+	va_end(ap);
+	fail_set(&f, FAIL_USAGE, "%s", text);
 	if (near)
 		fail_hint(&f, "did you mean %s?", near);
 	else
@@ -129,7 +136,7 @@ program_option_unknown(const char *name, const char *given, const char *const *k
 
 	/* What follows '=' may be a secret, and is no part of the name. */
 	snprintf(option, sizeof(option), "%.*s", STR_F(head));
-	return program_unknown(name, "option", option, known);
+	return program_unknown(name, option, known, "unknown option %s", option);
 }
 
 static const struct option *

@@ -22,6 +22,7 @@
  *
  * The ':' at the front of getopt's letters keeps it from printing messages of
  * its own. NAME is the program's name as a person calls it ("kmi-config").
+ * Formats and usage texts are looked up as text_say() does; callers need no _().
  */
 #ifndef KMI_BASE_PROGRAM_H
 #define KMI_BASE_PROGRAM_H
@@ -33,7 +34,8 @@
 
 /*
  * Descriptors 0 to 2 are open (/dev/null where they were not), the umask is
- * 077, SIGPIPE is ignored, and a crash leaves no core: it would hold keys.
+ * 077, SIGPIPE is ignored, and a crash leaves no core: it would hold keys. Until
+ * the configuration is read, KMI_LOCALE in the environment says which language is spoken.
  * Who execs a program that is not ours gives SIGPIPE its default back.
  */
 void program_start(void);
@@ -52,8 +54,9 @@ int program_config(const char *name, struct config *c, const char *const *args);
 int program_help(const char *name, const char *usage);
 /* A wrong command line: the error, and where help is to be had. Returns 2. */
 int program_usage(const char *name, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-/* The same for a word that is none of a NULL-ended list; names the nearest. `what` is "option", "command" ... */
-int program_unknown(const char *name, const char *what, const char *given, const char *const *known);
+/* The same for a word that is none of a NULL-ended list: the error ("unknown command %s"), and the nearest as a hint. */
+int program_unknown(const char *name, const char *given, const char *const *known, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
 int program_option_unknown(const char *name, const char *given, const char *const *known);
 /* After getopt_long returned '?' or ':': says what was wrong with the option it stopped at. Returns 2. */
 int program_option_error(const char *name, char *const *argv, int returned, const struct option *options);

@@ -371,48 +371,48 @@ setting_allowed(const struct setting *s, struct buf *out)
 {
 	switch (s->kind) {
 	case SETTING_BOOL:
-		buf_puts(out, "1/true/yes/on or 0/false/no/off");
+		buf_puts(out, _("1/true/yes/on or 0/false/no/off"));
 		break;
 	case SETTING_NUMBER:
-		buf_printf(out, "a whole number from %lld to %lld", s->min, s->max);
+		buf_printf(out, _("a whole number from %lld to %lld"), s->min, s->max);
 		break;
 	case SETTING_CHOICE:
 		for (const char *const *w = s->words; *w; w++)
-			buf_printf(out, "%s%s", w == s->words ? "" : w[1] ? ", " : " or ", *w);
+			buf_printf(out, "%s%s", w == s->words ? "" : w[1] ? ", " : _(" or "), *w);
 		break;
 	case SETTING_NAME:
-		buf_printf(out, "a text of 1 to %d bytes", ACTOR_MAX);
+		buf_printf(out, _("a text of 1 to %d bytes"), ACTOR_MAX);
 		break;
 	case SETTING_TOKEN:
-		buf_printf(out, "up to %d visible ASCII characters, no spaces", TOKEN_MAX);
+		buf_printf(out, _("up to %d visible ASCII characters, no spaces"), TOKEN_MAX);
 		break;
 	case SETTING_FOLDER:
-		buf_puts(out, "the path of a folder");
+		buf_puts(out, _("the path of a folder"));
 		break;
 	case SETTING_FILE:
-		buf_puts(out, "the path of a file, or empty");
+		buf_puts(out, _("the path of a file, or empty"));
 		break;
 	case SETTING_LISTEN:
-		buf_puts(out, "host:port, [::1]:port (port 1 to 65535) or unix:/path");
+		buf_puts(out, _("host:port, [::1]:port (port 1 to 65535) or unix:/path"));
 		break;
 	case SETTING_BASE_PATH:
-		buf_puts(out, "a path that starts with / and has no query, %, empty, . or .. segment");
+		buf_puts(out, _("a path that starts with / and has no query, %, empty, . or .. segment"));
 		break;
 	case SETTING_URL:
-		buf_puts(out, "https://host[:port][/path] without user, query or fragment, "
-		    "its host in KMI_UPSTREAM_ALLOWLIST unless that is empty");
+		buf_puts(out, _("https://host[:port][/path] without user, query or fragment, "
+		    "its host in KMI_UPSTREAM_ALLOWLIST unless that is empty"));
 		break;
 	case SETTING_HOSTS:
-		buf_puts(out, "a comma list of host or host:port");
+		buf_puts(out, _("a comma list of host or host:port"));
 		break;
 	case SETTING_PATTERNS:
-		buf_puts(out, "a comma list of host or *.domain");
+		buf_puts(out, _("a comma list of host or *.domain"));
 		break;
 	case SETTING_ORIGINS:
-		buf_puts(out, "a comma list of scheme://host[:port]");
+		buf_puts(out, _("a comma list of scheme://host[:port]"));
 		break;
 	case SETTING_ZONE:
-		buf_puts(out, "local, UTC, an offset such as +03:00, or the IANA name of a zone this system knows");
+		buf_puts(out, _("local, UTC, an offset such as +03:00, or the IANA name of a zone this system knows"));
 		break;
 	}
 }
@@ -514,13 +514,13 @@ setting_toml_type(const struct setting *s)
 {
 	switch (s->kind) {
 	case SETTING_BOOL:
-		return "true or false";
+		return N_("true or false");
 	case SETTING_NUMBER:
-		return "an integer";
+		return N_("an integer");
 	case SETTING_HOSTS:
 	case SETTING_PATTERNS:
 	case SETTING_ORIGINS:
-		return "a string or an array of strings";
+		return N_("a string or an array of strings");
 	case SETTING_CHOICE:
 	case SETTING_NAME:
 	case SETTING_TOKEN:
@@ -532,5 +532,5 @@ setting_toml_type(const struct setting *s)
 	case SETTING_ZONE:
 		break;
 	}
-	return "a string";
+	return N_("a string");
 }

@@ -6,18 +6,6 @@
 #define HOUR 3600
 #define DAY 86400
 
-const char *
-words_text(const char *english)
-{
-	return english;
-}
-
-const char *
-words_plural(long long n, const char *one, const char *many)
-{
-	return words_text(n == 1 ? one : many);
-}
-
 void
 words_span(struct buf *out, long long seconds)
 {
@@ -60,6 +48,6 @@ words_when(struct buf *out, time_t when, time_t now)
 void
 words_reason(struct buf *out, const char *reason)
 {
-	for (const char *p = words_text(reason); *p; p++)
+	for (const char *p = text_say(reason); *p; p++)
 		buf_putc(out, *p == '_' ? ' ' : *p);
 }
