@@ -10,6 +10,7 @@
  * listening socket to kmi-handle as descriptor 0, and waits until that
  * answers. Only a process that proxy.pid names and that is ours is ever stopped.
  */
+#include "base/bind.h"
 #include "base/clock.h"
 #include "base/listener.h"
 #include "base/pidfile.h"
@@ -27,12 +28,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define BACKLOG 4096
 #define ANSWER_MS 10000		/* a started pool answers by then */
 #define KILL_MS 5000		/* after a stop with -f */
 
@@ -89,99 +88,6 @@ say_url(const struct config *c)
 	else
 		printf("  address   http://%s%s:%d%s%s\n", strchr(c->listen.host, ':') ? "[" : "", c->listen.host,
 		    c->listen.port, strchr(c->listen.host, ':') ? "]" : "", c->proxy_base_path);
-}
-
-/* ---- binding ------------------------------------------------------------------------------------------------ */
-
-static int
-held_by(const struct config *c, struct fail *f)
-{
-	struct listeners l;
-
-	if (listener_find(&l, &c->listen, 0, NULL) < 0 || !l.listening)
-		return fail_set(f, FAIL_SYSTEM, "%s is in use", c->proxy_listen);
-	if (l.count)
-		fail_set(f, FAIL_SYSTEM, "%s is held by process %ld (%s)", c->proxy_listen, (long)l.items[0].pid,
-		    l.items[0].command);
-	else
-		fail_set(f, FAIL_SYSTEM, "%s is held by a process of another user", c->proxy_listen);
-	listener_free(&l);
-	return fail_hint(f, "stop that program, or give another address with KMI_PROXY_LISTEN");
-}
-
-static int
-bind_unix(const struct config *c, struct fail *f)
-{
-	struct sockaddr_un a = { .sun_family = AF_UNIX };
-	struct listeners l;
-	int fd;
-
-	if (strlen(c->listen.path) >= sizeof(a.sun_path))
-		return fail_set(f, FAIL_USAGE, "KMI_PROXY_LISTEN: the path of a unix socket has at most %zu bytes",
-		    sizeof(a.sun_path) - 1);
-	strcpy(a.sun_path, c->listen.path);
-	fd = socket(AF_UNIX, SOCK_STREAM, 0);
-	if (fd < 0)
-		return fail_sys(f, "socket");
-	if (bind(fd, (struct sockaddr *)&a, sizeof(a)) == 0)
-		return fd;
-	if (errno == EADDRINUSE && listener_find(&l, &c->listen, 0, f) == 0) {
-		bool alive = l.listening;
-		struct stat st;
-
-		listener_free(&l);
-		/* Left over by a pool that was killed: a socket nobody listens on. */
-		if (!alive && lstat(a.sun_path, &st) == 0 && S_ISSOCK(st.st_mode) && unlink(a.sun_path) == 0 &&
-		    bind(fd, (struct sockaddr *)&a, sizeof(a)) == 0)
-			return fd;
-		if (alive) {
-			close(fd);
-			return held_by(c, f);
-		}
-		errno = EADDRINUSE;
-	}
-	fail_sys(f, "bind %s", c->listen.path);
-	close(fd);
-	return -1;
-}
-
-static int
-bind_tcp(const struct config *c, struct fail *f)
-{
-	struct addrinfo want = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE }, *got;
-	char port[16];
-	int fd, yes = 1, rc;
-
-	snprintf(port, sizeof(port), "%d", c->listen.port);
-	rc = getaddrinfo(c->listen.host, port, &want, &got);
-	if (rc != 0)
-		return fail_set(f, FAIL_USAGE, "KMI_PROXY_LISTEN: %s: %s", c->listen.host, gai_strerror(rc));
-	fd = socket(got->ai_family, SOCK_STREAM, 0);
-	if (fd >= 0)
-		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes));
-	if (fd < 0 || bind(fd, got->ai_addr, got->ai_addrlen) < 0) {
-		rc = errno;
-		if (fd >= 0)
-			close(fd);
-		freeaddrinfo(got);
-		errno = rc;
-		return rc == EADDRINUSE ? held_by(c, f) : fail_sys(f, "bind %s", c->proxy_listen);
-	}
-	freeaddrinfo(got);
-	return fd;
-}
-
-static int
-bind_listener(const struct config *c, struct fail *f)
-{
-	int fd = c->listen.path ? bind_unix(c, f) : bind_tcp(c, f);
-
-	if (fd >= 0 && listen(fd, BACKLOG) < 0) {
-		/* Two sockets may be bound to one port; only one may listen. */
-		close(fd);
-		return errno == EADDRINUSE ? held_by(c, f) : fail_sys(f, "listen on %s", c->proxy_listen);
-	}
-	return fd;
 }
 
 /* ---- starting ----------------------------------------------------------------------------------------------- */
@@ -304,7 +210,7 @@ start(const struct config *c, bool foreground)
 	}
 	if (file_mkdirs(paths.logs, &f) < 0)
 		return program_fail(name, &f);
-	listener = bind_listener(c, &f);
+	listener = bind_listen(&c->listen, c->proxy_listen, "KMI_PROXY_LISTEN", &f);
 	if (listener < 0)
 		return program_fail(name, &f);
 	if (foreground) {

@@ -450,6 +450,8 @@ config_free(struct config *c)
 	free(c->warnings);
 	free(c->listen.host);
 	free(c->listen.path);
+	free(c->tls_listen.host);
+	free(c->tls_listen.path);
 	*c = (struct config){ 0 };
 }
 
@@ -571,4 +573,16 @@ config_check_url(const struct config *c, const char *url, struct fail *f)
 	if (!config_host_allowed(c, host))
 		return fail_set(f, FAIL_INPUT, "the host %.*s is not in KMI_UPSTREAM_ALLOWLIST", STR_F(host));
 	return 0;
+}
+
+bool
+config_has_tls(const struct config *c)
+{
+	return (c->proxy_tls_cert && *c->proxy_tls_cert) || (c->proxy_tls_key && *c->proxy_tls_key);
+}
+
+bool
+config_listen_is_tls(const struct config *c)
+{
+	return config_has_tls(c) && !(c->proxy_tls_listen && *c->proxy_tls_listen);
 }

@@ -49,6 +49,9 @@ struct config {
 	char **proxy_hosts;		/* lists end with NULL */
 	char **proxy_allow_origins;
 	char *proxy_tls_cert, *proxy_tls_key;
+	char *proxy_tls_listen;		/* as given; empty: TLS takes the place of plain HTTP on `listen` */
+	struct listen_address tls_listen;	/* the same, taken apart */
+	char *proxy_tls_pool;
 	long long proxy_max_rps, proxy_max_rpm, proxy_max_rps_per_key, proxy_max_rpm_per_key;
 	long long proxy_max_concurrency_per_key;
 	long long proxy_wait_seconds, proxy_retry_max, proxy_retry_base_ms;
@@ -117,6 +120,10 @@ void config_origin(const struct config *c, size_t i, struct buf *out);
 int config_find(const char *name);
 /* The KMI_ name nearest to a misspelt one, or NULL. */
 const char *config_nearest(const char *name);
+
+/* Whether TLS is spoken at all, and whether it is on the address of KMI_PROXY_LISTEN, instead of plain HTTP. */
+bool config_has_tls(const struct config *c);
+bool config_listen_is_tls(const struct config *c);
 
 /* Whether `host` passes the allowlist (empty list = any; `*.domain` matches below domain). */
 bool config_host_allowed(const struct config *c, struct str host);

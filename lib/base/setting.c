@@ -75,6 +75,10 @@ const struct setting settings[] = {
 	OTHER("PROXY_ALLOW_ORIGINS", SETTING_ORIGINS, proxy_allow_origins, "", "web origins whose pages may call"),
 	OTHER("PROXY_TLS_CERT", SETTING_FILE, proxy_tls_cert, "", "PEM certificate chain of kmi-tls"),
 	OTHER("PROXY_TLS_KEY", SETTING_FILE, proxy_tls_key, "", "PEM private key of kmi-tls"),
+	OTHER("PROXY_TLS_LISTEN", SETTING_TLS_LISTEN, proxy_tls_listen, "",
+	    "address that speaks TLS; empty: that of KMI_PROXY_LISTEN, instead of plain HTTP"),
+	OTHER("PROXY_TLS_POOL", SETTING_FILE, proxy_tls_pool, "",
+	    "unix socket of the pool that serves the clients of kmi-tls; empty: it starts its own"),
 
 	NUMBER("PROXY_MAX_RPS", proxy_max_rps, "0", 0, 1000000, "requests in any second, whole proxy; 0: off"),
 	NUMBER("PROXY_MAX_RPM", proxy_max_rpm, "0", 0, 1000000, "requests in any minute, whole proxy; 0: off"),
@@ -154,20 +158,20 @@ set_choice(unsigned *at, const char *const *words, struct str text, struct fail 
 }
 
 static int
-set_listen(struct config *c, struct str text, struct fail *f)
+set_listen(char **at, struct listen_address *a, struct str text, struct fail *f)
 {
 	struct str path = str_sub(text, strlen("unix:"), text.n), host;
 
-	if (set_string(&c->proxy_listen, str_dup(text), f) < 0)
+	if (set_string(at, str_dup(text), f) < 0)
 		return -1;
 	if (str_starts(text, "unix:")) {
 		if (path.n < 2 || path.p[0] != '/' || path.n >= sizeof(((struct sockaddr_un *)NULL)->sun_path))
 			return refused(f);
-		return set_string(&c->listen.path, str_dup(path), f);
+		return set_string(&a->path, str_dup(path), f);
 	}
-	if (endpoint_split(text, &host, &c->listen.port) < 0 || c->listen.port == 0)
+	if (endpoint_split(text, &host, &a->port) < 0 || a->port == 0)
 		return refused(f);
-	return set_string(&c->listen.host, str_dup(host), f);
+	return set_string(&a->host, str_dup(host), f);
 }
 
 static int
@@ -203,6 +207,7 @@ item_ok(enum setting_kind kind, struct str item)
 	case SETTING_FOLDER:
 	case SETTING_FILE:
 	case SETTING_LISTEN:
+	case SETTING_TLS_LISTEN:
 	case SETTING_BASE_PATH:
 	case SETTING_URL:
 	case SETTING_ZONE:
@@ -277,7 +282,9 @@ setting_set(struct config *c, const struct setting *s, const char *value, struct
 	case SETTING_FILE:
 		return set_string(at, file_expand(value), f);
 	case SETTING_LISTEN:
-		return set_listen(c, text, f);
+		return set_listen(at, &c->listen, text, f);
+	case SETTING_TLS_LISTEN:
+		return text.n ? set_listen(at, &c->tls_listen, text, f) : set_string(at, str_dup(text), f);
 	case SETTING_BASE_PATH:
 		return set_base_path(at, text, f);
 	case SETTING_URL:
@@ -312,6 +319,7 @@ setting_free(struct config *c, const struct setting *s)
 	case SETTING_FOLDER:
 	case SETTING_FILE:
 	case SETTING_LISTEN:
+	case SETTING_TLS_LISTEN:
 	case SETTING_BASE_PATH:
 	case SETTING_URL:
 	case SETTING_ZONE:
@@ -353,6 +361,7 @@ setting_value(const struct config *c, const struct setting *s, struct buf *out)
 	case SETTING_FOLDER:
 	case SETTING_FILE:
 	case SETTING_LISTEN:
+	case SETTING_TLS_LISTEN:
 	case SETTING_URL:
 	case SETTING_ZONE:
 		buf_puts(out, *string);
@@ -394,6 +403,9 @@ setting_allowed(const struct setting *s, struct buf *out)
 		break;
 	case SETTING_LISTEN:
 		buf_puts(out, _("host:port, [::1]:port (port 1 to 65535) or unix:/path"));
+		break;
+	case SETTING_TLS_LISTEN:
+		buf_puts(out, "host:port, [::1]:port (port 1 to 65535) or unix:/path, or empty");
 		break;
 	case SETTING_BASE_PATH:
 		buf_puts(out, _("a path that starts with / and has no query, %, empty, . or .. segment"));
@@ -501,6 +513,7 @@ setting_toml(const struct setting *s, const struct toml *node, struct buf *out)
 	case SETTING_FOLDER:
 	case SETTING_FILE:
 	case SETTING_LISTEN:
+	case SETTING_TLS_LISTEN:
 	case SETTING_BASE_PATH:
 	case SETTING_URL:
 	case SETTING_ZONE:
@@ -527,6 +540,7 @@ setting_toml_type(const struct setting *s)
 	case SETTING_FOLDER:
 	case SETTING_FILE:
 	case SETTING_LISTEN:
+	case SETTING_TLS_LISTEN:
 	case SETTING_BASE_PATH:
 	case SETTING_URL:
 	case SETTING_ZONE:

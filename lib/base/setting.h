@@ -26,6 +26,7 @@ enum setting_kind {
 	SETTING_FOLDER,		/* a path, not empty */
 	SETTING_FILE,		/* a path, or empty */
 	SETTING_LISTEN,
+	SETTING_TLS_LISTEN,	/* the same, or empty */
 	SETTING_BASE_PATH,
 	SETTING_URL,
 	SETTING_HOSTS,		/* list of host or host:port */

@@ -218,6 +218,16 @@ values(void)
 		CHECK(with("KMI_PLAIN", yes[i]) == 0 && c.plain);
 		CHECK(with("KMI_DRY_RUN", no[i]) == 0 && !c.dry_run);
 	}
+	CHECK(with("KMI_PROXY_TLS_LISTEN", "0.0.0.0:54443") == 0);
+	CHECK(c.tls_listen.port == 54443 && !config_has_tls(&c) && !config_listen_is_tls(&c));
+	CHECK_STR(c.tls_listen.host, "0.0.0.0");
+	CHECK_STR(c.listen.host, "127.0.0.1");
+	config_free(&c);
+	CHECK(with("KMI_PROXY_TLS_LISTEN", "") == 0 && !c.tls_listen.host);
+	config_free(&c);
+	CHECK(with("KMI_PROXY_TLS_LISTEN", "54443") < 0);
+	CHECK(with("KMI_PROXY_TLS_CERT", "/x") == 0 && config_has_tls(&c) && config_listen_is_tls(&c));
+	config_free(&c);
 	CHECK(with("KMI_PROXY_LISTEN", "[::1]:80") == 0);
 	CHECK_STR(c.listen.host, "::1");
 	CHECK_INT(c.listen.port, 80);
