@@ -18,6 +18,7 @@
 #include "proxy/serve.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdint.h>
 #include <string.h>
@@ -27,8 +28,9 @@
 #define NAME "kmi-handle"
 
 static const char usage[] =
-    "usage: kmi-handle [--help] [--version]\n"
+    "usage: kmi-handle [--ready-fd N] [--help] [--version]\n"
     "Serves one HTTP connection on stdin and stdout, or, given a listening socket as fd 0 or 3, a pool of them.\n"
+    "      --ready-fd N  the pool writes a newline there when it accepts (s6's readiness protocol)\n"
     "Settings come from KMI_* variables and files; `kmi config` shows them. See kmi-handle(1).\n";
 
 static int finish_fd = -1;
@@ -67,15 +69,35 @@ listen_on(const struct passed *passed, struct pool_listener *l, struct fail *f)
 	return 0;
 }
 
+/*
+ * The same program anew, on the same sockets: the file that was started, which an upgrade may have replaced.
+ * The pool's signals stay blocked meanwhile, so that none is lost.
+ */
 static int
-be_pool(const struct passed *passed, int count, const struct config *c, struct fail *f)
+begin_anew(const char *self, const struct passed *passed, int count, char **argv, struct fail *f)
+{
+	if (passed_give(passed, count, f) < 0)
+		return -1;
+	execv(self, argv);
+	return fail_sys(f, "start %s anew", self);
+}
+
+static int
+be_pool(const struct passed *passed, int count, int ready_fd, const struct config *c, char **argv, struct fail *f)
 {
 	struct pool_listener listeners[PASSED_MAX];
+	char *again[] = { argv[0], NULL };	/* who waited for us to be ready has been told */
+	enum pool_end end;
+	char self[PATH_MAX];
+	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
 
+	self[n > 0 ? n : 0] = '\0';
 	for (int i = 0; i < count; i++)
 		if (listen_on(&passed[i], &listeners[i], f) < 0)
 			return -1;
-	return pool_run(listeners, count, c, f);
+	if (pool_run(listeners, count, ready_fd, c, &end, f) < 0)
+		return -1;
+	return end == POOL_RENEWED ? begin_anew(self, passed, count, again, f) : 0;
 }
 
 static int
@@ -98,11 +120,13 @@ int
 main(int argc, char **argv)
 {
 	static const struct option options[] = {
-		{ "help", no_argument, NULL, 'h' }, { "version", no_argument, NULL, 'V' }, { 0 }
+		{ "help", no_argument, NULL, 'h' }, { "ready-fd", required_argument, NULL, 'r' },
+		{ "version", no_argument, NULL, 'V' }, { 0 }
 	};
 	struct fail f = { 0 };
 	struct passed passed[PASSED_MAX];
 	struct config c;
+	long long ready_fd = -1;
 	int opt, count, rc;
 
 	program_start();
@@ -110,6 +134,10 @@ main(int argc, char **argv)
 		switch (opt) {
 		case 'h':
 			return program_help(NAME, usage);
+		case 'r':
+			if (str_int(str_from(optarg), 3, INT32_MAX, &ready_fd) < 0)
+				return program_usage(NAME, "--ready-fd takes a descriptor from 3 on, but was given '%s'", optarg);
+			break;
 		case 'V':
 			return program_help(NAME, "kmi " KMI_VERSION "\n");
 		default:
@@ -123,7 +151,7 @@ main(int argc, char **argv)
 	count = passed_find(passed);
 	if (!count && isatty(0))
 		return program_usage(NAME, "stdin is a terminal, not a connection; to start the proxy: kmi proxy");
-	rc = count ? be_pool(passed, count, &c, &f) : serve_one(&c, &f);
+	rc = count ? be_pool(passed, count, (int)ready_fd, &c, argv, &f) : serve_one(&c, &f);
 	config_free(&c);
 	return rc < 0 ? program_fail(NAME, &f) : 0;
 }

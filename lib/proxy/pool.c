@@ -1,6 +1,7 @@
 #include "proxy/pool.h"
 
 #include "base/clock.h"
+#include "base/notify.h"
 #include "base/program.h"
 #include "books/events.h"
 #include "proxy/conn.h"
@@ -10,6 +11,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -24,6 +26,7 @@
 #define TICK_MS 250
 #define MAKE_ROOM 8		/* handlers asked to finish up a tick, when clients wait at the cap */
 #define STOP_MS 2000		/* between telling a handler to stop at once and killing it */
+#define DRAIN_SPARE_SECONDS 10	/* what the supervisor gives us beyond the time for draining */
 
 /* What a handler says when it has served a connection. */
 #define SAYS_IDLE 'i'
@@ -47,7 +50,8 @@ struct pool {
 	int max, count;
 	int *free_places, free_count;
 	int idle_top;		/* the handler that went idle last, -1 = none */
-	bool accepting, stopping;
+	bool accepting, stopping, renewing;
+	int64_t stop_at;	/* when stopping: running answers are cut then */
 	sigset_t old_mask;
 };
 
@@ -378,7 +382,14 @@ signal_all(const struct pool *p, int sig)
 static void
 begin_stop(struct pool *p)
 {
+	char text[80];
+
+	/* However long answers may take here, it is not a hanging stop. */
+	snprintf(text, sizeof(text), "STOPPING=1\nEXTEND_TIMEOUT_USEC=%lld",
+	    (p->config->proxy_drain_seconds + DRAIN_SPARE_SECONDS) * 1000000);
+	notify_systemd(text);
 	p->stopping = true;
+	p->stop_at = clock_mono_ms() + p->config->proxy_drain_seconds * 1000;
 	accept_some_more(p, false);
 	for (int i = 0; i < p->listener_count; i++)
 		close(p->listeners[i].fd);
@@ -389,6 +400,21 @@ begin_stop(struct pool *p)
 	let_idle_go(p);
 }
 
+/* Not with settings that a new image would refuse: better to go on with the old ones. */
+static void
+begin_renewal(struct pool *p)
+{
+	struct config fresh;
+	struct fail f;
+
+	if (config_load(&fresh, NULL, &f) < 0) {
+		program_warn("kmi-handle", "the old settings stay: %s", f.text);
+		return;
+	}
+	config_free(&fresh);
+	p->renewing = true;
+}
+
 static void
 on_signal(struct pool *p)
 {
@@ -397,6 +423,8 @@ on_signal(struct pool *p)
 	while (read(p->signals, &si, sizeof(si)) == sizeof(si)) {
 		if (si.ssi_signo == SIGCHLD)
 			reap();
+		else if (si.ssi_signo == SIGHUP)
+			begin_renewal(p);
 		else if (!p->stopping)
 			begin_stop(p);
 	}
@@ -405,9 +433,9 @@ on_signal(struct pool *p)
 static void
 loop(struct pool *p)
 {
-	int64_t next_tick = clock_mono_ms() + TICK_MS, stop_at = 0, kill_at = 0;
+	int64_t next_tick = clock_mono_ms() + TICK_MS, kill_at = 0;
 
-	while (!p->stopping || p->count > 0) {
+	while (p->stopping ? p->count > 0 : !p->renewing) {
 		struct epoll_event ev[64];
 		int n = epoll_wait(p->epoll, ev, 64, TICK_MS);
 
@@ -428,14 +456,38 @@ loop(struct pool *p)
 		make_room(p);
 		if (!p->stopping)
 			continue;
-		if (!stop_at)
-			stop_at = clock_mono_ms() + p->config->proxy_drain_seconds * 1000;
-		if (clock_mono_ms() >= stop_at) {
+		if (clock_mono_ms() >= p->stop_at) {
 			/* Out of patience: they end their answers (and book them), then they are killed. */
 			kill_at = kill_at ? kill_at : clock_mono_ms() + STOP_MS;
 			signal_all(p, clock_mono_ms() >= kill_at ? SIGKILL : SIGUSR1);
 		}
 	}
+}
+
+/*
+ * Handlers that have said goodbye are writing their books; those of the image before a SIGHUP, of whom only the
+ * kernel knows, are still at their answers.
+ */
+static void
+wait_for_the_last(const struct pool *p)
+{
+	int64_t until = clock_mono_ms() + STOP_MS;
+
+	if (until < p->stop_at)
+		until = p->stop_at;
+	while (waitpid(-1, NULL, WNOHANG) >= 0 && clock_mono_ms() < until)
+		poll(NULL, 0, 10);
+}
+
+/* A terminal that hangs up means it; a supervisor has no terminal, and SIGHUP is how it asks for new settings. */
+static bool
+has_terminal(void)
+{
+	int fd = open("/dev/tty", O_RDONLY | O_NOCTTY | O_CLOEXEC);
+
+	if (fd >= 0)
+		close(fd);
+	return fd >= 0;
 }
 
 /* A channel a handler: the usual soft limit of 1,024 descriptors is a little too low for as many of them. */
@@ -452,7 +504,8 @@ raise_descriptor_limit(int handlers)
 }
 
 int
-pool_run(const struct pool_listener *listeners, int count, const struct config *c, struct fail *f)
+pool_run(const struct pool_listener *listeners, int count, int ready_fd, const struct config *c, enum pool_end *end,
+    struct fail *f)
 {
 	struct pool p = { .config = c, .listeners = listeners, .listener_count = count, .epoll = -1, .signals = -1, .idle_top = -1,
 		.max = (int)c->proxy_max_connections };
@@ -464,6 +517,8 @@ pool_run(const struct pool_listener *listeners, int count, const struct config *
 	sigaddset(&mine, SIGCHLD);
 	sigaddset(&mine, SIGTERM);
 	sigaddset(&mine, SIGINT);
+	if (!has_terminal())
+		sigaddset(&mine, SIGHUP);
 	sigprocmask(SIG_BLOCK, &mine, &p.old_mask);
 	p.handlers = calloc((size_t)p.max, sizeof(*p.handlers));
 	p.free_places = calloc((size_t)p.max, sizeof(*p.free_places));
@@ -488,10 +543,14 @@ pool_run(const struct pool_listener *listeners, int count, const struct config *
 		goto out;
 	watch(&p, p.signals, EVENT_SIGNAL);
 	accept_some_more(&p, true);
+	notify_systemd("READY=1");
+	notify_fd(ready_fd);
 	loop(&p);
-	/* The last handlers have said goodbye and are writing their books. */
-	for (int i = 0; i < STOP_MS / 10 && waitpid(-1, NULL, WNOHANG) >= 0; i++)
-		poll(NULL, 0, 10);
+	*end = p.stopping ? POOL_STOPPED : POOL_RENEWED;
+	if (p.stopping)
+		wait_for_the_last(&p);
+	else
+		notify_systemd("RELOADING=1");
 	rc = 0;
 out:
 	if (p.epoll >= 0)

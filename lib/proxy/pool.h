@@ -8,11 +8,15 @@
  * and the parent lets it go after a few idle seconds or a few hundred connections. At the cap, further
  * clients wait in the listening sockets' backlogs, and idle keep-alive connections are asked to make room.
  *
- *	exit = pool_run(listeners, count, config, f);
+ *	if (pool_run(listeners, count, ready_fd, config, &end, f) < 0) ...
  *
- * Returns in the parent on SIGTERM or SIGINT: it stops accepting, lets running
- * answers finish for KMI_PROXY_DRAIN_SECONDS, then goes. In a handler it does
- * not return.
+ * When it accepts, it tells systemd, and a supervisor that waits on ready_fd (-1: none). Returns in the parent,
+ * never in a handler:
+ * - POOL_STOPPED after SIGTERM or SIGINT: it stopped accepting and let running answers finish for
+ *   KMI_PROXY_DRAIN_SECONDS;
+ * - POOL_RENEWED after SIGHUP (where no terminal sends it): the caller becomes a fresh image of itself on the same
+ *   socket, with settings read anew. Handlers that are busy end their answers beside it, however long those take,
+ *   and nobody waits.
  */
 #ifndef KMI_PROXY_POOL_H
 #define KMI_PROXY_POOL_H
@@ -29,6 +33,9 @@ struct pool_listener {
 
 #define POOL_LISTENERS_MAX 8
 
-int pool_run(const struct pool_listener *listeners, int count, const struct config *c, struct fail *f);
+enum pool_end { POOL_STOPPED, POOL_RENEWED };
+
+int pool_run(const struct pool_listener *listeners, int count, int ready_fd, const struct config *c, enum pool_end *end,
+    struct fail *f);
 
 #endif

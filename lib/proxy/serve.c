@@ -19,13 +19,14 @@
 #define BODY_STALL_MS 60000	/* and a body must go on coming */
 #define LINGER_MS 2000
 #define FRONT_MS 5000		/* what stands in front says at once who the client is */
+#define FIRST_MS 2000		/* to who has just connected, when the pool is stopping */
 
 struct connection {
 	struct serve *serve;
 	struct conn conn;
 	struct peer peer;
 	struct request request;
-	bool keep;
+	bool keep, served;	/* served: a request has been answered on it */
 };
 
 int
@@ -67,7 +68,8 @@ enum arrival { ARRIVED, NOTHING, REFUSED };
 
 /*
  * Reads until the request has made the given progress. Between requests a
- * client may be silent for KMI_PROXY_IDLE_SECONDS, and the pool may ask for the connection back.
+ * client may be silent for KMI_PROXY_IDLE_SECONDS, and the pool may ask for the connection back. One who has only
+ * just connected is heard first: his request may be on its way.
  */
 static enum arrival
 read_until(struct connection *k, enum request_progress wanted, struct refusal *no)
@@ -75,7 +77,7 @@ read_until(struct connection *k, enum request_progress wanted, struct refusal *n
 	struct conn *c = &k->conn;
 	const struct config *cfg = k->serve->config;
 	int64_t now = clock_mono_ms(), head_end = now + HEAD_MS, idle_end = now + cfg->proxy_idle_seconds * 1000;
-	int64_t body_end = now + BODY_STALL_MS;
+	int64_t body_end = now + BODY_STALL_MS, first_end = now + FIRST_MS;
 
 	for (;;) {
 		size_t used = 0;
@@ -91,8 +93,12 @@ read_until(struct connection *k, enum request_progress wanted, struct refusal *n
 			head_end = clock_mono_ms() + HEAD_MS;
 		if (c->eof || c->gone)
 			return NOTHING;
-		if (c->draining && !k->request.started)
-			return NOTHING;
+		if (c->draining && !k->request.started) {
+			if (k->served)
+				return NOTHING;
+			if (idle_end > first_end)
+				idle_end = first_end;
+		}
 		now = wanted == REQUEST_DONE ? body_end : k->request.started ? head_end : idle_end;
 		if (conn_wait(c, POLLIN, now)) {
 			body_end = clock_mono_ms() + BODY_STALL_MS;
@@ -317,6 +323,7 @@ serve_connection(struct serve *s, int in, int out, int control, enum serve_facts
 		switch (read_until(&k, REQUEST_HEAD, &no)) {
 		case ARRIVED:
 			serve_request(&k);
+			k.served = true;
 			break;
 		case REFUSED:
 			refuse_malformed(&k, &no);
