@@ -109,7 +109,7 @@ serve_one(const struct config *c, struct fail *f)
 	finish_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (finish_fd >= 0)
 		sigaction(SIGTERM, &term, NULL);
-	if (forward_global(f) < 0 || serve_open(&s, c, f) < 0)
+	if (wire_global(f) < 0 || serve_open(&s, c, f) < 0)
 		return -1;
 	serve_connection(&s, 0, 1, finish_fd, SERVE_SUPERVISED);
 	serve_close(&s);

@@ -177,7 +177,7 @@ can_judge(const struct forward *fw)
 {
 	if (fw->done)
 		return true;
-	if (!fw->head_complete)
+	if (!fw->got.head_complete)
 		return false;
 	if (fw->got.status < 400)
 		return fw->got.body.n > 0;
@@ -237,9 +237,9 @@ judge(struct exchange *x, struct judgement *j)
 	const struct received *got = &fw->got;
 	struct buf text = BUF(DECODED_MAX);
 	struct answer a = {
-		.status = fw->head_complete ? got->status : 0,
+		.status = fw->got.head_complete ? got->status : 0,
 		/* An error answer that broke off is still an answer; a good one that never began is none. */
-		.trouble = fw->head_complete && (got->status >= 400 || got->body.n) ? TROUBLE_NONE : fw->trouble,
+		.trouble = fw->got.head_complete && (got->status >= 400 || got->body.n) ? TROUBLE_NONE : fw->trouble,
 		.retry_after = value_of(got, "Retry-After"),
 		.retry_after_ms = value_of(got, "retry-after-ms"),
 		.ratelimit_reset = value_of(got, "X-RateLimit-Reset"),
@@ -489,14 +489,14 @@ forward_request(struct exchange *x)
 			break;
 		}
 		judge(x, &j);
-		trace_attempt_add(&x->trace, x->pick.label, fw->head_complete ? fw->got.status : 0, verdict_name(j.verdict),
+		trace_attempt_add(&x->trace, x->pick.label, fw->got.head_complete ? fw->got.status : 0, verdict_name(j.verdict),
 		    clock_mono_ms() - fw->started_ms);
 		good = j.verdict == VERDICT_OK || j.verdict == VERDICT_REQUEST;
 		if (!good) {
 			keyring_book(x->keyring, &x->pick, &j);
 			if (j.verdict == VERDICT_SERVER)
 				failed[failed_count++] = (struct failed){ strdup(x->pick.label), j, x->pick.started };
-			if (fw->head_complete && fw->trouble == TROUBLE_NONE && fw->done && fw->got.status != 101) {
+			if (fw->got.head_complete && fw->trouble == TROUBLE_NONE && fw->done && fw->got.status != 101) {
 				/* Whole, and maybe the best there will be. */
 				forward_take(fw, &x->kept);
 				set_code(x->kept_code, j.error_code);
@@ -512,7 +512,7 @@ forward_request(struct exchange *x)
 		if (x->kept.status && !good) {
 			set_code(x->trace.error_code, x->kept_code);
 			pass_on(x, &x->kept, true);
-		} else if (good || (fw->head_complete && fw->got.status != 101 && fw->got.status >= 400)) {
+		} else if (good || (fw->got.head_complete && fw->got.status != 101 && fw->got.status >= 400)) {
 			pass_on(x, &fw->got, fw->done && fw->trouble == TROUBLE_NONE);
 		} else {
 			refuse_unreachable(x, fw->trouble);

@@ -1,15 +1,14 @@
 /*
- * forward: one request to the upstream through libcurl, and its answer piece by piece. The only user of libcurl on a
- * request's way.
+ * forward: one request to the upstream, and its answer piece by piece.
  *
  * One struct forward a process: it keeps the upstream connection between
- * requests. It never follows a redirect, never speaks anything but HTTPS,
- * decodes no content, and sends no header the client did not send, but for Host, the length and the key.
+ * requests. It follows no redirect, decodes no content, and sends no header the client did not send, but for Host, the
+ * length and the key. A request that meets an idle connection just closed by the upstream goes out once more on a new one.
  *
- *	forward_start(fw, &ask, f);
+ *	forward_start(fw, &ask, f);		what ask points to, but for the secret, must outlive this
  *	while (!fw->done) {
  *		forward_turn(fw, fds, 2, until);	waits for upstream or fds (at most 4)
- *		... fw->head_complete: got.status, got.headers;  got.body: bytes arrived, take them with buf_drop()
+ *		... got.head_complete: got.status, got.headers;  got.body: bytes arrived, take them with buf_drop()
  *	}
  *	forward_stop(fw);		also in mid-answer: ends the request at once
  *
@@ -22,7 +21,8 @@
 #include "base/config.h"
 #include "base/fail.h"
 #include "keys/verdict.h"
-#include "proxy/request.h"
+#include "proxy/received.h"
+#include "proxy/wire.h"
 
 #include <poll.h>
 #include <stdint.h>
@@ -44,41 +44,32 @@ struct forward_ask {
 	enum key_form form;
 };
 
-/* An answer, as far as it has come. The slices point into head. */
-struct received {
-	int status;			/* 0: none */
-	struct str reason;
-	struct header *headers;
-	size_t header_count;
-	struct buf head, body;
-};
-
-struct forward_wire;		/* libcurl's side of it */
-
 struct forward {
-	struct forward_wire *wire;
+	struct wire wire;
 	struct received got;
-	bool head_complete;
 	bool done;			/* nothing more will come */
 	enum trouble trouble;		/* why it ended early; TROUBLE_NONE: a whole answer */
-	char error[256];		/* libcurl's words for it */
+	char error[300];		/* ... in words */
 	int64_t started_ms, last_byte_ms;		/* monotonic */
 	int64_t connect_ms, first_byte_ms;	/* since started, -1 = not (yet) */
+	int64_t idle_ms;
+	/* What goes out: the head with the beginning of the body, and the rest, which stays the caller's. */
+	struct buf head;
+	struct str rest;
+	size_t sent;
+	bool refused;			/* the upstream takes no more of it */
+	bool heard;			/* something of an answer has come */
+	const char *base_url;
+	char *piece;			/* where bytes arrive */
 };
 
-/* Once a process, before any fork: loads and prepares what all handlers share. */
-int forward_global(struct fail *f);
 int forward_open(struct forward *fw, const struct config *c, struct fail *f);
 void forward_close(struct forward *fw);
 
 int forward_start(struct forward *fw, const struct forward_ask *ask, struct fail *f);
 void forward_turn(struct forward *fw, struct pollfd *fds, unsigned count, int64_t until_ms);
 void forward_stop(struct forward *fw);
-
-
 /* The answer changes hands: it stays with the caller when the next request goes out. */
 void forward_take(struct forward *fw, struct received *to);
-void received_free(struct received *r);
-const struct header *received_header(const struct received *r, const char *name);
 
 #endif

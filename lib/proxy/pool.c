@@ -539,7 +539,7 @@ pool_run(const struct pool_listener *listeners, int count, int ready_fd, const s
 		}
 	for (int i = p.max; i > 0; i--)
 		p.free_places[p.free_count++] = i - 1;
-	if (forward_global(f) < 0)
+	if (wire_global(f) < 0)
 		goto out;
 	watch(&p, p.signals, EVENT_SIGNAL);
 	accept_some_more(&p, true);

@@ -13,7 +13,7 @@
 #define KMI_PROXY_REPLY_H
 
 #include "base/buf.h"
-#include "proxy/forward.h"
+#include "proxy/received.h"
 #include "proxy/request.h"
 
 enum reply_framing { REPLY_NO_BODY, REPLY_LENGTH, REPLY_CHUNKED, REPLY_UNTIL_CLOSE };
