@@ -6,6 +6,7 @@
  */
 #include "base/nearest.h"
 #include "base/program.h"
+#include "base/text.h"
 
 #include <dirent.h>
 #include <limits.h>
@@ -35,21 +36,21 @@ static const char usage_tail[] =
 static const struct {
 	const char *name, *purpose;
 } known[] = {
-	{ "proxy", "start the proxy in the background" },
-	{ "proxy-stop", "stop it; running answers are finished" },
-	{ "proxy-restart", "stop it and start it again" },
-	{ "proxy-logs", "what it said" },
-	{ "status", "how things stand, on one page" },
-	{ "keys", "every key, and the files that give none" },
-	{ "config", "every setting, its value and where it came from" },
-	{ "rotate", "choose another key by hand, or let every request choose" },
-	{ "health", "what is left of each account's quota" },
-	{ "trace", "who was used when, and why" },
-	{ "unlock", "lift a lock by hand" },
-	{ "doctor", "what is wrong, and what to do" },
-	{ "e2e", "try the whole way with real requests" },
-	{ "kimi", "run the Kimi CLI through the proxy" },
-	{ "metrics", "figures for a monitoring system" },
+	{ "proxy", N_("start the proxy in the background") },
+	{ "proxy-stop", N_("stop it; running answers are finished") },
+	{ "proxy-restart", N_("stop it and start it again") },
+	{ "proxy-logs", N_("what it said") },
+	{ "status", N_("how things stand, on one page") },
+	{ "keys", N_("every key, and the files that give none") },
+	{ "config", N_("every setting, its value and where it came from") },
+	{ "rotate", N_("choose another key by hand, or let every request choose") },
+	{ "health", N_("what is left of each account's quota") },
+	{ "trace", N_("who was used when, and why") },
+	{ "unlock", N_("lift a lock by hand") },
+	{ "doctor", N_("what is wrong, and what to do") },
+	{ "e2e", N_("try the whole way with real requests") },
+	{ "kimi", N_("run the Kimi CLI through the proxy") },
+	{ "metrics", N_("figures for a monitoring system") },
 };
 
 /* The older tool's flags, and the commands they stand for. */
@@ -115,13 +116,13 @@ static int
 help(const struct places *p, const char *name)
 {
 	char path[PATH_MAX], text[8192];
-	size_t n = (size_t)snprintf(text, sizeof(text), "%s", usage_head);
+	size_t n = (size_t)snprintf(text, sizeof(text), "%s", text_say(usage_head));
 
 	for (size_t i = 0; i < sizeof(known) / sizeof(*known); i++)
 		if (find_command(p, known[i].name, path) && n < sizeof(text))
-			n += (size_t)snprintf(text + n, sizeof(text) - n, "  %-14s %s\n", known[i].name, known[i].purpose);
+			n += (size_t)snprintf(text + n, sizeof(text) - n, "  %-14s %s\n", known[i].name, text_say(known[i].purpose));
 	if (n < sizeof(text))
-		snprintf(text + n, sizeof(text) - n, "%s", usage_tail);
+		snprintf(text + n, sizeof(text) - n, "%s", text_say(usage_tail));
 	return program_help(name, text);
 }
 

@@ -1,5 +1,7 @@
 #include "base/dotenv.h"
 
+#include "base/text.h"
+
 #include <search.h>
 #include <stdlib.h>
 #include <string.h>
@@ -83,7 +85,7 @@ line_end(const struct reader *r)
 static int
 bad(struct reader *r, int line, const char *what)
 {
-	return fail_set(r->f, FAIL_INPUT, "line %d: %s", line, what);
+	return fail_set(r->f, FAIL_INPUT, "line %d: %s", line, text_say(what));
 }
 
 /*

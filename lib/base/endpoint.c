@@ -1,5 +1,7 @@
 #include "base/endpoint.h"
 
+#include "base/text.h"
+
 #include <arpa/inet.h>
 #include <string.h>
 
@@ -140,19 +142,19 @@ endpoint_url_fault(struct str url, struct str *host)
 	if (host)
 		*host = (struct str){ NULL, 0 };
 	if (!str_caseeq(str_sub(url, 0, scheme), STR("https://")))
-		return "must start with https://";
+		return N_("must start with https://");
 	rest = str_sub(url, scheme, url.n);
 	slash = rest.n ? memchr(rest.p, '/', rest.n) : NULL;
 	authority = slash ? str_sub(rest, 0, (size_t)(slash - rest.p)) : rest;
 	rest = str_sub(rest, authority.n, rest.n);
 	if (str_find(url, STR("?")) >= 0 || str_find(url, STR("#")) >= 0)
-		return "must not have a query or fragment";
+		return N_("must not have a query or fragment");
 	if (str_find(authority, STR("@")) >= 0)
-		return "must not have a user or password in it";
+		return N_("must not have a user or password in it");
 	if (endpoint_split(authority, &h, &port) < 0)
-		return "has no well-formed host and port";
+		return N_("has no well-formed host and port");
 	if (rest.n && !endpoint_path_ok(rest))
-		return "has a path that is not plain";
+		return N_("has a path that is not plain");
 	if (host)
 		*host = h;
 	return NULL;

@@ -3,6 +3,8 @@
 #define JSMN_PARENT_LINKS
 #include "base/json.h"
 
+#include "base/text.h"
+
 #include <jsmn.h>
 #include <math.h>
 #include <stdlib.h>
@@ -32,7 +34,7 @@ bad_at(struct checker *c, size_t at, const char *what)
 		at = c->text.n;
 	for (size_t i = 0; i < at; i++)
 		line += c->text.p[i] == '\n';
-	return fail_set(c->f, FAIL_INPUT, "line %d: bad JSON: %s", line, what);
+	return fail_set(c->f, FAIL_INPUT, "line %d: bad JSON: %s", line, text_say(what));
 }
 
 static void

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/endpoint.h"
 #include "base/file.h"
+#include "base/text.h"
 
 #include <stdint.h>
 #include <stdlib.h>
@@ -19,12 +20,12 @@ static const char *const strategies[] = { "round-robin", "session", "most-quota"
 static const char *const locales[] = { "en", "ru", NULL };
 
 #define AT(member) offsetof(struct config, member)
-#define BOOL(name, member, fallback, help) { "KMI_" name, SETTING_BOOL, AT(member), fallback, 0, 1, false, NULL, help }
+#define BOOL(name, member, fallback, help) { "KMI_" name, SETTING_BOOL, AT(member), fallback, 0, 1, false, NULL, N_(help) }
 #define NUMBER(name, member, fallback, min, max, help) \
-	{ "KMI_" name, SETTING_NUMBER, AT(member), fallback, min, max, false, NULL, help }
-#define CHOICE(name, member, fallback, words, help) { "KMI_" name, SETTING_CHOICE, AT(member), fallback, 0, 0, false, words, help }
-#define OTHER(name, kind, member, fallback, help) { "KMI_" name, kind, AT(member), fallback, 0, 0, false, NULL, help }
-#define SECRET(name, kind, member, help) { "KMI_" name, kind, AT(member), "", 0, 0, true, NULL, help }
+	{ "KMI_" name, SETTING_NUMBER, AT(member), fallback, min, max, false, NULL, N_(help) }
+#define CHOICE(name, member, fallback, words, help) { "KMI_" name, SETTING_CHOICE, AT(member), fallback, 0, 0, false, words, N_(help) }
+#define OTHER(name, kind, member, fallback, help) { "KMI_" name, kind, AT(member), fallback, 0, 0, false, NULL, N_(help) }
+#define SECRET(name, kind, member, help) { "KMI_" name, kind, AT(member), "", 0, 0, true, NULL, N_(help) }
 
 const struct setting settings[] = {
 	OTHER("AUTHS_DIR", SETTING_FOLDER, auths_dir, "_auths", "folder of key files"),

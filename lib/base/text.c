@@ -58,7 +58,7 @@ text_english_only(void)
 const char *
 text_in(enum locale locale, const char *english)
 {
-	const struct text_entry *e = locale == LOCALE_RU ? find(english) : NULL;
+	const struct text_entry *e = locale == LOCALE_RU && english ? find(english) : NULL;
 
 	return e ? e->russian[0] : english;
 }

@@ -26,7 +26,11 @@ enum locale { LOCALE_EN, LOCALE_RU };
 
 #define _(english) text_say(english)
 /* Marks a literal for translators where no call can stand: in a table, in an initializer. */
+#ifdef TEXT_COLLECT		/* tests/texts/catalogue.py reads the code after the preprocessor */
+#define N_(english) text_mark(english)
+#else
 #define N_(english) english
+#endif
 
 /* The process's language; config_load() calls it. */
 void text_locale_set(enum locale locale);
@@ -39,7 +43,7 @@ const char *text_say(const char *english) __attribute__((format_arg(1)));
 /* The form of a text that fits the number; both forms take it as %lld, first of all. */
 const char *text_plural(long long n, const char *one, const char *many)
     __attribute__((format_arg(2))) __attribute__((format_arg(3)));
-/* In that language, whatever the process's own: for a client's answer beside an English log. */
+/* In that language, whatever the process's own: for a client's answer beside an English log. NULL stays NULL. */
 const char *text_in(enum locale locale, const char *english) __attribute__((format_arg(2)));
 
 #endif

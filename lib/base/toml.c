@@ -1,5 +1,6 @@
 #include "base/toml.h"
 
+#include "base/text.h"
 #include "base/toml_scalar.h"
 
 #include <search.h>
@@ -51,7 +52,7 @@ struct parser {
 static int
 bad(struct parser *p, const char *what)
 {
-	return fail_set(p->f, FAIL_INPUT, "line %d: %s", p->line, what);
+	return fail_set(p->f, FAIL_INPUT, "line %d: %s", p->line, text_say(what));
 }
 
 /* The characters. */
@@ -466,7 +467,7 @@ read_scalar(struct parser *p, struct toml *t)
 {
 	struct str word = read_word(p);
 	struct toml_scalar s;
-	const char *wrong = word.n ? toml_scalar_read(word, &p->scratch, &s) : "a value is missing";
+	const char *wrong = word.n ? toml_scalar_read(word, &p->scratch, &s) : N_("a value is missing");
 
 	if (wrong)
 		return bad(p, wrong);

@@ -1,5 +1,7 @@
 #include "base/toml_scalar.h"
 
+#include "base/text.h"
+
 #include <limits.h>
 #include <math.h>
 #include <stdlib.h>
@@ -130,7 +132,7 @@ read_integer(struct str digits, int base, bool minus, struct toml_scalar *out)
 			continue;
 		if (__builtin_mul_overflow(v, (unsigned long long)base, &v) ||
 		    __builtin_add_overflow(v, (unsigned long long)digit(digits.p[i], base), &v) || v > max)
-			return "the integer does not fit in 64 bits";
+			return N_("the integer does not fit in 64 bits");
 	}
 	out->type = TOML_INTEGER;
 	out->integer = minus && v ? -(long long)(v - 1) - 1 : (long long)v;
@@ -171,7 +173,7 @@ read_number(struct str word, struct buf *scratch, struct toml_scalar *out)
 	if (!whole.n)
 		return no;
 	if (whole.n > 1 && whole.p[0] == '0')
-		return "a number must not start with a zero";
+		return N_("a number must not start with a zero");
 	if (s.n == 0)
 		return read_integer(whole, 10, minus, out);
 	if (take(&s, ".") && !take_digits(&s, 10).n)

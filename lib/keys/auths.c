@@ -1,5 +1,7 @@
 #include "keys/auths.h"
 
+#include "base/text.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <limits.h>
@@ -214,11 +216,11 @@ static int
 check_name(const char *what, struct str name, struct fail *f)
 {
 	if (name.n > KEY_LABEL_MAX)
-		return fail_set(f, FAIL_INPUT, "the %s is longer than %d bytes", what, KEY_LABEL_MAX);
+		return fail_set(f, FAIL_INPUT, "the %s is longer than %d bytes", text_say(what), KEY_LABEL_MAX);
 	for (size_t i = 0; i < name.n; i++)
 		if ((unsigned char)name.p[i] < 0x20 || name.p[i] == 0x7f)
-			return fail_set(f, FAIL_INPUT, "the %s has a control character in it", what);
-	return str_utf8(name) ? 0 : fail_set(f, FAIL_INPUT, "the %s is not UTF-8", what);
+			return fail_set(f, FAIL_INPUT, "the %s has a control character in it", text_say(what));
+	return str_utf8(name) ? 0 : fail_set(f, FAIL_INPUT, "the %s is not UTF-8", text_say(what));
 }
 
 static int
@@ -239,7 +241,7 @@ set_names(struct auth *k, const struct keyfile *file, const char *file_name, str
 		fail_memory(f);
 		goto out;
 	}
-	if (check_name("label", buf_view(&label), f) < 0 || check_name("account", account, f) < 0)
+	if (check_name(N_("label"), buf_view(&label), f) < 0 || check_name(N_("account"), account, f) < 0)
 		goto out;
 	k->label = str_dup(buf_view(&label));
 	k->account = str_dup(account);

@@ -1,5 +1,6 @@
 #include "keys/choose.h"
 
+#include "base/text.h"
 #include "keys/lock.h"
 
 #include <math.h>
@@ -31,17 +32,17 @@ fitness_name(enum fitness f)
 {
 	switch (f) {
 	case FIT_HEALTHY:
-		return "healthy";
+		return N_("healthy");
 	case FIT_WARN:
-		return "warn";
+		return N_("warn");
 	case FIT_EXHAUSTED:
-		return "exhausted";
+		return N_("exhausted");
 	case FIT_BLOCKED:
-		return "blocked";
+		return N_("blocked");
 	case FIT_DISABLED:
-		return "disabled";
+		return N_("disabled");
 	}
-	return "unknown";
+	return N_("unknown");
 }
 
 /* ---- locks */
@@ -185,10 +186,10 @@ errors_warn(const struct state_counts *c, time_t now)
 	if (all <= 0 || (c->last_error == 0 && c->last_used == 0))
 		return NULL;
 	if (recent > 0 && age < RECENT_SECONDS)
-		return "recent errors";
+		return N_("recent errors");
 	weighted = (double)all * exp2(-(double)age / HALF_LIFE_SECONDS);
 	if (weighted >= ERROR_RATE_WARN * (double)(c->request_count > all ? c->request_count : all))
-		return "many errors";
+		return N_("many errors");
 	return NULL;
 }
 
@@ -211,11 +212,11 @@ fit_by_figures(const struct choose_key *key, time_t now, struct choose_fit *out)
 	if (left == 0) {
 		out->fitness = FIT_BLOCKED;
 		out->until = key->usage_reset;
-		snprintf(out->reason, sizeof(out->reason), "quota used up");
+		snprintf(out->reason, sizeof(out->reason), N_("quota used up"));
 	} else if (warning) {
 		snprintf(out->reason, sizeof(out->reason), "%s", warning);
 	} else if (left < 0) {
-		snprintf(out->reason, sizeof(out->reason), "usage unknown");
+		snprintf(out->reason, sizeof(out->reason), N_("usage unknown"));
 	} else if (left < LEFT_WARN_PERCENT) {
 		snprintf(out->reason, sizeof(out->reason), "%d %% left", left);
 	} else {
@@ -245,7 +246,7 @@ choose_fitness(const struct choose_key *keys, size_t count, const struct config 
 		}
 		if (keys[i].disabled) {
 			out[i].fitness = FIT_DISABLED;
-			snprintf(out[i].reason, sizeof(out[i].reason), "disabled");
+			snprintf(out[i].reason, sizeof(out[i].reason), N_("disabled"));
 		}
 	}
 	free(accounts.list);

@@ -1,5 +1,6 @@
 #include "keys/verdict.h"
 
+#include "base/text.h"
 #include "keys/answer.h"
 
 #include <stdint.h>
@@ -524,23 +525,23 @@ reason_of(enum verdict v)
 	case VERDICT_OK:
 		return "";
 	case VERDICT_REQUEST:
-		return "request";
+		return N_("request");
 	case VERDICT_AUTH:
-		return "auth";
+		return N_("auth");
 	case VERDICT_PAYMENT:
-		return "payment_required";
+		return N_("payment_required");
 	case VERDICT_QUOTA:
-		return "quota";
+		return N_("quota");
 	case VERDICT_CONCURRENCY:
-		return "concurrency";
+		return N_("concurrency");
 	case VERDICT_RATE:
-		return "rate_limit";
+		return N_("rate_limit");
 	case VERDICT_OVERLOAD:
-		return "overload";
+		return N_("overload");
 	case VERDICT_FORBIDDEN:
-		return "forbidden";
+		return N_("forbidden");
 	case VERDICT_SERVER:
-		return "server";
+		return N_("server");
 	}
 	return "";
 }
@@ -559,7 +560,7 @@ set_error_code(struct judgement *out, const struct answer *a)
 		snprintf(out->error_code, sizeof(out->error_code), "upstream_error");
 	else if (out->status < 300)
 		snprintf(out->error_code, sizeof(out->error_code), "%s",
-		    out->verdict == VERDICT_SERVER ? "upstream_error" : out->reason);
+		    out->verdict == VERDICT_SERVER ? N_("upstream_error") : out->reason);
 	else
 		snprintf(out->error_code, sizeof(out->error_code), "%d", out->status);
 }

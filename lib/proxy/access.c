@@ -1,6 +1,7 @@
 #include "proxy/access.h"
 
 #include "base/digest.h"
+#include "base/text.h"
 
 #include <arpa/inet.h>
 #include <string.h>
@@ -22,13 +23,13 @@ enum { LACKS_REMOTE = 1, LACKS_TOKEN = 2, LACKS_TLS = 4 };
 static const struct {
 	const char *message, *hint;
 } from_afar[8] = {
-	[1] = { FROM_AFAR REMOTE, DO_REMOTE OR_LOOPBACK },
-	[2] = { FROM_AFAR TOKEN, "Please " DO_TOKEN OR_LOOPBACK },
-	[3] = { FROM_AFAR REMOTE ", " TOKEN, DO_REMOTE ", " DO_TOKEN OR_LOOPBACK },
-	[4] = { FROM_AFAR TLS, "Please " DO_TLS OR_LOOPBACK },
-	[5] = { FROM_AFAR REMOTE ", " TLS, DO_REMOTE ", " DO_TLS OR_LOOPBACK },
-	[6] = { FROM_AFAR TOKEN ", " TLS, "Please " DO_TOKEN ", " DO_TLS OR_LOOPBACK },
-	[7] = { FROM_AFAR REMOTE ", " TOKEN ", " TLS, DO_REMOTE ", " DO_TOKEN ", " DO_TLS OR_LOOPBACK },
+	[1] = { N_(FROM_AFAR REMOTE), N_(DO_REMOTE OR_LOOPBACK) },
+	[2] = { N_(FROM_AFAR TOKEN), N_("Please " DO_TOKEN OR_LOOPBACK) },
+	[3] = { N_(FROM_AFAR REMOTE ", " TOKEN), N_(DO_REMOTE ", " DO_TOKEN OR_LOOPBACK) },
+	[4] = { N_(FROM_AFAR TLS), N_("Please " DO_TLS OR_LOOPBACK) },
+	[5] = { N_(FROM_AFAR REMOTE ", " TLS), N_(DO_REMOTE ", " DO_TLS OR_LOOPBACK) },
+	[6] = { N_(FROM_AFAR TOKEN ", " TLS), N_("Please " DO_TOKEN ", " DO_TLS OR_LOOPBACK) },
+	[7] = { N_(FROM_AFAR REMOTE ", " TOKEN ", " TLS), N_(DO_REMOTE ", " DO_TOKEN ", " DO_TLS OR_LOOPBACK) },
 };
 
 static bool
@@ -140,14 +141,14 @@ is_no_strange_page(const struct peer *peer, const struct request *r, const struc
 {
 	if (peer->local_loopback && !host_is_ours(r, c)) {
 		*no = (struct refusal){ 403, "host_not_allowed",
-			"the Host of this request is not a name of this proxy",
-			"Use 127.0.0.1 or localhost in the client's base URL, or name it in KMI_PROXY_HOSTS.", NULL };
+			N_("the Host of this request is not a name of this proxy"),
+			N_("Use 127.0.0.1 or localhost in the client's base URL, or name it in KMI_PROXY_HOSTS."), NULL };
 		return false;
 	}
 	if (is_from_a_page(r) && !access_cors_origin(r, c).n) {
 		*no = (struct refusal){ 403, "origin_not_allowed",
-			"a browser marked this request as that of another site's web page",
-			"If that page may use your keys, name its origin in KMI_PROXY_ALLOW_ORIGINS.", NULL };
+			N_("a browser marked this request as that of another site's web page"),
+			N_("If that page may use your keys, name its origin in KMI_PROXY_ALLOW_ORIGINS."), NULL };
 		return false;
 	}
 	return true;
@@ -188,8 +189,8 @@ has_our_token(const struct request *r, const struct config *c, struct refusal *n
 		if (is_our_token(&r->headers[i], token))
 			return true;
 	*no = (struct refusal){ 401, "invalid_proxy_token",
-		"this proxy wants its token: the request has none, or another",
-		"Send the value of KMI_PROXY_TOKEN as `Authorization: Bearer ...`, or as X-KMI-Proxy-Token.",
+		N_("this proxy wants its token: the request has none, or another"),
+		N_("Send the value of KMI_PROXY_TOKEN as `Authorization: Bearer ...`, or as X-KMI-Proxy-Token."),
 		"WWW-Authenticate: Bearer realm=\"kmi\"" };
 	return false;
 }

@@ -46,7 +46,8 @@ exchange_refuse(struct exchange *x, const struct refusal *no, long long retry_af
 		.minor = x->request->minor,
 	};
 
-	reply_error_body(&body, no->status, no->code, no->message, no->hint, keys);
+	reply_error_body(&body, no->status, no->code, text_in(x->config->locale, no->message),
+	    text_in(x->config->locale, no->hint), keys);
 	own.body = buf_view(&body);
 	reply_own(&out, &own);
 	conn_send(x->conn, buf_view(&out));
@@ -101,21 +102,21 @@ refuse_none(struct exchange *x, enum pick_answer answer, const struct pick_none 
 
 	if (answer == PICK_LATER) {
 		no = (struct refusal){ .status = 429, .code = "rate_limited",
-			.message = none->whole_proxy ? "kmi's own limit of requests for the whole proxy is reached" :
-						       "every fit key is at its own limit of requests",
-			.hint = none->whole_proxy ? "Wait as Retry-After says, or raise KMI_PROXY_MAX_RPS / KMI_PROXY_MAX_RPM" :
-						    "Wait as Retry-After says, or raise KMI_PROXY_MAX_RPS_PER_KEY / KMI_PROXY_MAX_RPM_PER_KEY" };
+			.message = none->whole_proxy ? N_("kmi's own limit of requests for the whole proxy is reached") :
+						       N_("every fit key is at its own limit of requests"),
+			.hint = none->whole_proxy ? N_("Wait as Retry-After says, or raise KMI_PROXY_MAX_RPS / KMI_PROXY_MAX_RPM") :
+						    N_("Wait as Retry-After says, or raise KMI_PROXY_MAX_RPS_PER_KEY / KMI_PROXY_MAX_RPM_PER_KEY") };
 		wait_ms = none->wait_ns / 1000000 + 1;
 	} else if (no.status == 429) {
-		no.message = "every key is locked for now";
-		no.hint = "Wait as Retry-After says; `kmi keys` shows each lock, `kmi unlock` lifts one by hand";
+		no.message = N_("every key is locked for now");
+		no.hint = N_("Wait as Retry-After says; `kmi keys` shows each lock, `kmi unlock` lifts one by hand");
 		wait_ms = (int64_t)none->why.soonest * 1000 - clock_wall_ms();
 	} else if (no.status == 402) {
-		no.message = "every key that is left is blocked for payment";
-		no.hint = "Top up an account, then `kmi unlock LABEL`; `kmi keys` shows what each answer said";
+		no.message = N_("every key that is left is blocked for payment");
+		no.hint = N_("Top up an account, then `kmi unlock LABEL`; `kmi keys` shows what each answer said");
 	} else {
-		no.message = "no usable key";
-		no.hint = "`kmi keys` shows every key file and why it is not used; add one to the folder KMI_AUTHS_DIR names";
+		no.message = N_("no usable key");
+		no.hint = N_("`kmi keys` shows every key file and why it is not used; add one to the folder KMI_AUTHS_DIR names");
 	}
 	exchange_refuse(x, &no, no.status == 429 ? seconds_up(wait_ms) : 0, buf_view(&none->keys));
 }
@@ -309,8 +310,9 @@ tell_cut(struct exchange *x, const struct reply_plan *plan)
 		if (x->last[1] && !(x->last[0] == '\n' && x->last[1] == '\n'))
 			buf_puts(&event, x->last[1] == '\n' ? "\n" : "\n\n");
 		buf_puts(&event, "event: error\ndata: ");
-		reply_error_body(&event, 502, "upstream_cut", "the upstream broke off in the middle of its answer",
-		    "Send the request again", (struct str){ 0 });
+		reply_error_body(&event, 502, "upstream_cut",
+		    text_in(x->config->locale, "the upstream broke off in the middle of its answer"),
+		    text_in(x->config->locale, "Send the request again"), (struct str){ 0 });
 		buf_puts(&event, "\n");		/* the body's own newline ended the data line */
 		reply_piece(&out, plan, buf_view(&event));
 		conn_send(x->conn, buf_view(&out));
@@ -404,17 +406,18 @@ pass_on(struct exchange *x, struct received *got, bool whole)
 static void
 refuse_unreachable(struct exchange *x, enum trouble trouble)
 {
-	char message[400];
+	char message[800];
 	struct refusal no = {
 		.status = trouble == TROUBLE_TIMEOUT ? 504 : 502,
 		.code = trouble == TROUBLE_TIMEOUT ? "timeout" : "upstream_error",
 		.message = message,
 		.hint = trouble == TROUBLE_TLS ?
-		    "Check the certificate of KMI_UPSTREAM_BASE_URL, or trust its CA with KMI_UPSTREAM_CA_FILE" :
-		    "Check the network and KMI_UPSTREAM_BASE_URL, then send the request again",
+		    N_("Check the certificate of KMI_UPSTREAM_BASE_URL, or trust its CA with KMI_UPSTREAM_CA_FILE") :
+		    N_("Check the network and KMI_UPSTREAM_BASE_URL, then send the request again"),
 	};
 
-	snprintf(message, sizeof(message), "the upstream could not answer: %s", x->forward->error);
+	snprintf(message, sizeof(message), text_in(x->config->locale, "the upstream could not answer: %s"),
+	    text_in(x->config->locale, x->forward->error));
 	exchange_refuse(x, &no, 0, (struct str){ 0 });
 }
 

@@ -1,5 +1,7 @@
 #include "proxy/request.h"
 
+#include "base/text.h"
+
 #include <arpa/inet.h>
 #include <llhttp/llhttp.h>
 #include <stdlib.h>
@@ -51,23 +53,23 @@ request_free(struct request *r)
 }
 
 static const struct refusal too_large = { 413, "request_too_large",
-	"the request body is over the limit of this proxy", "Send less, or raise KMI_PROXY_MAX_BODY_MB.", NULL };
-static const struct refusal no_memory = { 503, "out_of_memory", "kmi has no memory left for this request",
-	"Try again later, or lower KMI_PROXY_MAX_CONNECTIONS.", NULL };
-static const struct refusal head_too_large = { 431, "header_too_large", "the request head is over 64 KiB",
-	"Send shorter or fewer headers, or a shorter URL.", NULL };
+	N_("the request body is over the limit of this proxy"), N_("Send less, or raise KMI_PROXY_MAX_BODY_MB."), NULL };
+static const struct refusal no_memory = { 503, "out_of_memory", N_("kmi has no memory left for this request"),
+	N_("Try again later, or lower KMI_PROXY_MAX_CONNECTIONS."), NULL };
+static const struct refusal head_too_large = { 431, "header_too_large", N_("the request head is over 64 KiB"),
+	N_("Send shorter or fewer headers, or a shorter URL."), NULL };
 static const struct refusal too_many_headers = { 431, "header_too_large",
-	"the request has more than 512 headers", "Send fewer headers.", NULL };
+	N_("the request has more than 512 headers"), N_("Send fewer headers."), NULL };
 static const struct refusal connection_too_large = { 431, "header_too_large",
-	"the Connection header is over 2 KiB", "Name fewer headers in Connection.", NULL };
+	N_("the Connection header is over 2 KiB"), N_("Name fewer headers in Connection."), NULL };
 static const struct refusal other_version = { 505, "http_version_not_supported",
-	"this proxy speaks HTTP/1.1 and HTTP/1.0 only", "Let the client use HTTP/1.1 (curl: --http1.1).", NULL };
-static const struct refusal other_method = { 405, "method_not_allowed", "CONNECT and TRACE are not served",
-	"This is no forward proxy: its address belongs in the client's base URL, not in HTTP(S)_PROXY.",
+	N_("this proxy speaks HTTP/1.1 and HTTP/1.0 only"), N_("Let the client use HTTP/1.1 (curl: --http1.1)."), NULL };
+static const struct refusal other_method = { 405, "method_not_allowed", N_("CONNECT and TRACE are not served"),
+	N_("This is no forward proxy: its address belongs in the client's base URL, not in HTTP(S)_PROXY."),
 	"Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS" };
 static const struct refusal tls_on_plain_port = { 400, "tls_on_plain_port",
-	"this port speaks plain HTTP, and the client began a TLS handshake",
-	"Use http:// in the client's base URL, or serve TLS: KMI_PROXY_TLS_CERT and KMI_PROXY_TLS_KEY.", NULL };
+	N_("this port speaks plain HTTP, and the client began a TLS handshake"),
+	N_("Use http:// in the client's base URL, or serve TLS: KMI_PROXY_TLS_CERT and KMI_PROXY_TLS_KEY."), NULL };
 
 /* Both return -1, so that a check can end in `return bad(...)`. */
 static int
@@ -81,7 +83,7 @@ static int
 bad(struct request *r, const char *message)
 {
 	return refuse(r, &(struct refusal){ 400, "bad_request", message,
-	    "Send HTTP/1.1 as RFC 9112 has it; a program between client and kmi may have changed the request.",
+	    N_("Send HTTP/1.1 as RFC 9112 has it; a program between client and kmi may have changed the request."),
 	    NULL });
 }
 

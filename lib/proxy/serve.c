@@ -107,7 +107,7 @@ read_until(struct connection *k, enum request_progress wanted, struct refusal *n
 		if (!k->request.started)
 			return NOTHING;
 		*no = (struct refusal){ .status = 408, .code = "request_timeout",
-			.message = "the request did not arrive in time", .hint = "Send the whole request without a pause" };
+			.message = N_("the request did not arrive in time"), .hint = N_("Send the whole request without a pause") };
 		return REFUSED;
 	}
 }
@@ -118,10 +118,11 @@ read_until(struct connection *k, enum request_progress wanted, struct refusal *n
 static void
 refuse_malformed(struct connection *k, const struct refusal *no)
 {
+	enum locale locale = k->serve->config->locale;
 	struct buf body = BUF(4096), out = BUF(8192);
 	struct reply_own own = { .status = no->status, .header = no->header, .minor = 1 };
 
-	reply_error_body(&body, no->status, no->code, no->message, no->hint, (struct str){ 0 });
+	reply_error_body(&body, no->status, no->code, text_in(locale, no->message), text_in(locale, no->hint), (struct str){ 0 });
 	own.body = buf_view(&body);
 	reply_own(&out, &own);
 	conn_send(&k->conn, buf_view(&out));
@@ -164,20 +165,21 @@ write_trace(struct exchange *x, int64_t bytes_before)
 
 /* Where the request would go below the base path; else why it goes nowhere. */
 static bool
-find_path(const struct config *c, const struct request *r, struct str *path, struct refusal *no, char message[256])
+find_path(const struct config *c, const struct request *r, struct str *path, struct refusal *no, char message[512])
 {
 	switch (request_below(r->path, c->proxy_base_path, path)) {
 	case 1:
 		return true;
 	case 0:
-		snprintf(message, 256, "nothing is here; the proxy's base path is %s", *c->proxy_base_path ? c->proxy_base_path : "/");
+		snprintf(message, 512, text_in(c->locale, "nothing is here; the proxy's base path is %s"),
+		    *c->proxy_base_path ? c->proxy_base_path : "/");
 		*no = (struct refusal){ .status = 404, .code = "not_found", .message = message,
-			.hint = "Send requests below the base path, as in BASE/chat/completions" };
+			.hint = N_("Send requests below the base path, as in BASE/chat/completions") };
 		return false;
 	default:
 		*no = (struct refusal){ .status = 400, .code = "bad_path",
-			.message = "dot segments in the path lead out of the base path",
-			.hint = "Send the path without . and .. segments" };
+			.message = N_("dot segments in the path lead out of the base path"),
+			.hint = N_("Send the path without . and .. segments") };
 		return false;
 	}
 }
@@ -205,7 +207,7 @@ serve_request(struct connection *k)
 	struct serve *s = k->serve;
 	struct buf cors = BUF(8192);
 	struct refusal no = { 0 };
-	char message[256];
+	char message[512];
 	int64_t before = (int64_t)k->conn.bytes_out;
 	struct exchange x = {
 		.config = s->config,
