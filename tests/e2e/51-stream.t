@@ -99,6 +99,27 @@ ok "a cut event stream has no clean end" test "$CURL" -ne 0
 is "$(tail -n 3 "$D/body" | head -1)" "event: error" "its last event is an error"
 is "$(tail -n 2 "$D/body" | sed -n 's/^data: //p' | jq -r .error.code)" upstream_cut "that a client can read"
 
+# an upstream that closes between two requests, or in the face of a large one
+fake_reset
+fake_script '[{"key": "*", "do": {"close_after": true, "body": "one"}}]'
+for i in 1 2 3 4 5; do
+	ask /x -d "number $i"
+	[ "$CODE $BODY" = "200 one" ] || note "request $i: $CODE $BODY"
+	[ "$CODE $BODY" = "200 one" ] && answered=$((${answered:-0} + 1))
+done
+is "$answered" 5 "a connection that the upstream closed after its answer is not mourned"
+is "$(fake_count)" 5 "and nothing was sent twice"
+fake_reset
+fake_script '[{"key": "*", "nth": 1, "do": {"body": "one"}}, {"key": "*", "nth": 2, "do": {"close_before_answer": "rst"}}, {"key": "*", "do": {"body": "three"}}]'
+ask /x -d 1
+ask /x -d 2
+is "$CODE $BODY" "200 three" "a reset of an idle connection costs one more try"
+fake_script '[{"key": "*", "do": {"early_answer": true, "status": 413, "body": {"json": {"error": {"message": "too large"}}}}}]'
+head -c 8000000 /dev/zero >"$D/large"
+ask /x --data-binary @"$D/large"
+is "$CODE" 413 "an answer to the head alone is passed on, while the body is still going"
+has "$BODY" "too large" "with its body"
+
 # a client that leaves ends the upstream's work
 gone() {	# gone NAME: since the client left, how long until the upstream noticed
 	fake_wait 1
