@@ -90,7 +90,8 @@ put_rows(struct buf *out, const struct config *c, const size_t columns[2], bool 
 static void
 put_table(struct buf *out, const struct config *c)
 {
-	size_t columns[2] = { strlen("NAME"), strlen("VALUE") };
+	struct str heading[] = { str_from(_("NAME")), str_from(_("VALUE")), str_from(_("SOURCE")) };
+	size_t columns[2] = { width(heading[0]), width(heading[1]) };
 	struct buf value = BUF(TEXT_MAX);
 
 	for (size_t i = 0; i < config_count(); i++) {
@@ -105,7 +106,7 @@ put_table(struct buf *out, const struct config *c)
 			columns[1] = w;
 	}
 	buf_free(&value);
-	put_row(out, STR("NAME"), STR("VALUE"), STR("SOURCE"), columns);
+	put_row(out, heading[0], heading[1], heading[2], columns);
 	put_rows(out, c, columns, false);
 	put_rows(out, c, columns, true);
 }
@@ -169,10 +170,11 @@ put_explanation(struct buf *out, size_t i)
 	struct buf text = BUF(TEXT_MAX);
 
 	config_default(i, &text);
-	buf_printf(out, "%s\n    %s\n    default: %.*s\n", config_name(i), config_help(i), STR_F(buf_view(&text)));
+	buf_printf(out, "%s\n    %s\n", config_name(i), config_help(i));
+	buf_printf(out, _("    default: %.*s\n"), STR_F(buf_view(&text)));
 	buf_reset(&text);
 	config_allowed(i, &text);
-	buf_printf(out, "    allowed: %.*s\n", STR_F(buf_view(&text)));
+	buf_printf(out, _("    allowed: %.*s\n"), STR_F(buf_view(&text)));
 	buf_free(&text);
 }
 

@@ -133,16 +133,17 @@ tone_of(enum fitness fitness)
 static void
 add_reason(struct table *t, const struct choose_fit *fit, time_t now)
 {
-	struct buf b = BUF(256);
+	struct buf b = BUF(512), when = BUF(128);
 
 	if (fit->fitness != FIT_DISABLED)
 		words_reason(&b, fit->reason);
 	if (fit->until && fit->fitness != FIT_DISABLED) {
-		buf_puts(&b, fit->until < TIME_NEVER ? _(", free ") : ", ");
-		words_when(&b, fit->until, now);
+		words_when(&when, fit->until, now);
+		buf_printf(&b, fit->until < TIME_NEVER ? _(", free %s") : ", %s", buf_bad(&when) ? "?" : when.p);
 	}
 	table_add(t, buf_bad(&b) ? "" : b.p, TONE_NONE);
 	buf_free(&b);
+	buf_free(&when);
 }
 
 /* The path below the folder of key files, which all have in common. */
@@ -220,15 +221,16 @@ static void
 put_summary(struct buf *out, const struct roster *r, const struct config *c, const struct look *look)
 {
 	static const enum fitness told[] = { FIT_EXHAUSTED, FIT_BLOCKED, FIT_DISABLED };
-	long long count = (long long)r->auths.count;
+	long long count = (long long)r->auths.count, usable = (long long)roster_usable(r);
 	struct buf line = BUF(65536);
 
-	buf_printf(&line, words_plural(count, "%lld key", "%lld keys"), count);
-	buf_printf(&line, _(" in %s"), c->auths_dir);
-	buf_printf(&line, _(": %zu usable"), roster_usable(r));
+	buf_printf(&line, text_plural(count, "%lld key in %s: ", "%lld keys in %s: "), count, c->auths_dir);
+	buf_printf(&line, text_plural(usable, "%lld usable", "%lld usable"), usable);
 	for (size_t i = 0; i < sizeof(told) / sizeof(told[0]); i++)
-		if (roster_count(r, told[i]))
-			buf_printf(&line, ", %zu %s", roster_count(r, told[i]), _(fitness_name(told[i])));
+		if (roster_count(r, told[i])) {
+			buf_puts(&line, ", ");
+			words_fitness(&line, told[i], roster_count(r, told[i]));
+		}
 	look_clip(look, buf_view(&line), out);
 	buf_putc(out, '\n');
 	buf_free(&line);

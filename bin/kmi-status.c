@@ -186,7 +186,7 @@ look_at_keys(struct status *s)
 	buf_free(&when);
 	if (skipped)
 		alert(s, _("kmi keys tells why"),
-		    words_plural(skipped, "%lld key file is skipped", "%lld key files are skipped"), skipped);
+		    text_plural(skipped, "%lld key file is skipped", "%lld key files are skipped"), skipped);
 	if (r->no_books.kind)
 		alert(s, *r->no_books.hint ? r->no_books.hint : _("kmi doctor tells more"), "state.json: %s",
 		    r->no_books.text);
@@ -346,8 +346,7 @@ put_proxy_line(struct buf *out, const struct status *s, const struct look *look)
 	put_label(out, look, _("proxy"));
 	if (!s->running) {
 		put_toned(out, look, TONE_BAD, _("not running"));
-		buf_printf(out, _(" (it would listen on %s)"), s->url);
-		buf_putc(out, '\n');
+		buf_printf(out, _(" (it would listen on %s)\n"), s->url);
 		return;
 	}
 	if (held_by_stranger(s))
@@ -371,11 +370,13 @@ put_keys_line(struct buf *out, const struct roster *r, const struct look *look)
 	put_label(out, look, _("keys"));
 	buf_printf(out, "%zu: ", r->auths.count);
 	buf_puts(out, look_begin(look, usable ? TONE_GOOD : TONE_BAD));
-	buf_printf(out, _("%zu usable"), usable);
+	buf_printf(out, text_plural((long long)usable, "%lld usable", "%lld usable"), (long long)usable);
 	buf_puts(out, look_end(look, usable ? TONE_GOOD : TONE_BAD));
 	for (size_t i = 0; i < sizeof(told) / sizeof(told[0]); i++)
-		if (roster_count(r, told[i]))
-			buf_printf(out, ", %zu %s", roster_count(r, told[i]), _(fitness_name(told[i])));
+		if (roster_count(r, told[i])) {
+			buf_puts(out, ", ");
+			words_fitness(out, told[i], roster_count(r, told[i]));
+		}
 	buf_putc(out, '\n');
 }
 
@@ -408,6 +409,7 @@ static void
 put_text(struct buf *out, const struct status *s, const struct look *look)
 {
 	const struct auth *active = roster_active(&s->r);
+	struct buf asked = BUF(128);
 
 	put_label(out, look, _("mode"));
 	buf_puts(out, s->c->dry_run ? _("dry run: no request leaves this machine") : _("live"));
@@ -420,9 +422,9 @@ put_text(struct buf *out, const struct status *s, const struct look *look)
 	buf_printf(out, "%s\n", active ? active->label : _("none"));
 	put_rotation_line(out, s, look);
 	put_label(out, look, _("quota"));
-	buf_puts(out, _("last asked: "));
-	words_when(out, s->r.state.head.last_health_refresh, s->now);
-	buf_putc(out, '\n');
+	words_when(&asked, s->r.state.head.last_health_refresh, s->now);
+	buf_printf(out, _("last asked: %s\n"), buf_bad(&asked) ? "?" : asked.p);
+	buf_free(&asked);
 	for (size_t i = 0; i < s->alert_count; i++) {
 		buf_puts(out, i ? "" : "\n");
 		put_toned(out, look, TONE_WARN, _("attention"));

@@ -2,6 +2,8 @@
 
 #include "keys/verdict.h"
 
+#include <stdio.h>
+
 #define MINUTE 60
 #define HOUR 3600
 #define DAY 86400
@@ -46,8 +48,38 @@ words_when(struct buf *out, time_t when, time_t now)
 }
 
 void
+words_fitness(struct buf *out, enum fitness fitness, size_t n)
+{
+	long long count = (long long)n;
+
+	switch (fitness) {
+	case FIT_HEALTHY:
+		buf_printf(out, text_plural(count, "%lld healthy", "%lld healthy"), count);
+		break;
+	case FIT_WARN:
+		buf_printf(out, text_plural(count, "%lld in warn", "%lld in warn"), count);
+		break;
+	case FIT_EXHAUSTED:
+		buf_printf(out, text_plural(count, "%lld exhausted", "%lld exhausted"), count);
+		break;
+	case FIT_BLOCKED:
+		buf_printf(out, text_plural(count, "%lld blocked", "%lld blocked"), count);
+		break;
+	case FIT_DISABLED:
+		buf_printf(out, text_plural(count, "%lld disabled", "%lld disabled"), count);
+		break;
+	}
+}
+
+void
 words_reason(struct buf *out, const char *reason)
 {
+	int left, end = 0;
+
+	if (sscanf(reason, "%d %% left%n", &left, &end) == 1 && end && !reason[end]) {
+		buf_printf(out, _("%d %% left"), left);
+		return;
+	}
 	for (const char *p = text_say(reason); *p; p++)
 		buf_putc(out, *p == '_' ? ' ' : *p);
 }

@@ -6,6 +6,7 @@
 
 #include "base/buf.h"
 #include "base/text.h"
+#include "keys/choose.h"
 
 #include <time.h>
 
@@ -16,7 +17,9 @@
 void words_span(struct buf *out, long long seconds);
 /* "in 4 min", "2 h ago", "now"; 0 is "never", TIME_NEVER "until unlocked". */
 void words_when(struct buf *out, time_t when, time_t now);
-/* A word of a file as a word of language: "payment_required" -> "payment required". */
+/* How many keys stand so: "3 exhausted". */
+void words_fitness(struct buf *out, enum fitness fitness, size_t n);
+/* Why a key stands as it does, from the word of the books: "payment_required" -> "payment required". */
 void words_reason(struct buf *out, const char *reason);
 
 #endif

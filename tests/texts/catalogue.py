@@ -89,7 +89,9 @@ def collect(source, found):
             for argument, text, at in literals:
                 places = [last if p == LAST else p for p in TEXTS.get(function, ())]
                 if argument in places:
-                    found.setdefault(text, (at, ("one", "many")[argument - 1] if function == "text_plural" else "text"))
+                    kind = ("one", "many")[argument - 1] if function == "text_plural" else "text"
+                    if kind == "many" or text not in found:
+                        found[text] = (at, kind)
         elif token == "," and stack:
             stack[-1][1] += 1
         before = token if kind == "name" else ""
