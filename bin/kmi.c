@@ -4,11 +4,9 @@
  * Looked for in the folder kmi lies in, then in its libexec folder, then in
  * PATH, so that anyone can add one. The flags of the older tool are kept as other names of commands.
  */
-#include "base/nearest.h"
 #include "base/program.h"
 #include "base/text.h"
 
-#include <dirent.h>
 #include <limits.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -17,18 +15,20 @@
 #include <unistd.h>
 
 #define NAME "kmi"
-#define WORDS_MAX 200
 
 static const char usage_head[] =
-    "usage: kmi COMMAND [ARGUMENT...]\n"
+    "usage: kmi [--plain | --no-color] COMMAND [ARGUMENT...]\n"
+    "       kmi --rotate | --auto-rotate | --trace | --all | --health | --current |\n"
+    "           --status\n"
+    "       kmi --help | --version\n"
     "\n"
     "Pools several Kimi API keys behind one local address.\n"
     "\n";
 
 static const char usage_tail[] =
     "\n"
-    "  --plain, --no-color  plain text, for any command\n"
-    "  --version, --help\n"
+    "  --plain, --no-color  plain text from any command, or only no colours\n"
+    "  --rotate and others  what the older tool called its commands; one at a time\n"
     "\n"
     "`kmi COMMAND --help` and kmi-COMMAND(1) tell more. First steps: kmi(1).\n";
 
@@ -40,6 +40,7 @@ static const struct {
 	{ "proxy-stop", N_("stop it; running answers are finished") },
 	{ "proxy-restart", N_("stop it and start it again") },
 	{ "proxy-logs", N_("what it said") },
+	{ "proxy install", N_("let systemd start it; proxy uninstall takes that back") },
 	{ "status", N_("how things stand, on one page") },
 	{ "keys", N_("every key, and the files that give none") },
 	{ "config", N_("every setting, its value and where it came from") },
@@ -51,6 +52,7 @@ static const struct {
 	{ "e2e", N_("try the whole way with real requests") },
 	{ "kimi", N_("run the Kimi CLI through the proxy") },
 	{ "metrics", N_("figures for a monitoring system") },
+	{ "tls", N_("speak TLS in front of the proxy") },
 };
 
 /* The older tool's flags, and the commands they stand for. */
@@ -113,32 +115,39 @@ find_command(const struct places *p, const char *command, char path[PATH_MAX])
 }
 
 static int
-help(const struct places *p, const char *name)
+help(const struct places *p)
 {
-	char path[PATH_MAX], text[8192];
-	size_t n = (size_t)snprintf(text, sizeof(text), "%s", text_say(usage_head));
+	char path[PATH_MAX], command[32];
 
-	for (size_t i = 0; i < sizeof(known) / sizeof(*known); i++)
-		if (find_command(p, known[i].name, path) && n < sizeof(text))
-			n += (size_t)snprintf(text + n, sizeof(text) - n, "  %-14s %s\n", known[i].name, text_say(known[i].purpose));
-	if (n < sizeof(text))
-		snprintf(text + n, sizeof(text) - n, "%s", text_say(usage_tail));
-	return program_help(name, text);
+	program_language();
+	fputs(_(usage_head), stdout);
+	for (size_t i = 0; i < sizeof(known) / sizeof(*known); i++) {
+		snprintf(command, sizeof(command), "%.*s", (int)strcspn(known[i].name, " "), known[i].name);
+		if (find_command(p, command, path))
+			printf("  %-14s %s\n", known[i].name, _(known[i].purpose));
+	}
+	fputs(_(usage_tail), stdout);
+	return program_end(NAME, 0);
 }
 
-/* No such command: what there is that is spelt alike. */
+/* No such command, or flag: what there is that is spelt alike. `kmi --keys` means a command, too. */
 static int
 unknown(const struct places *p, const char *given)
 {
-	const char *there[WORDS_MAX + 1];
+	static const char *const flags[] = { "--help", "--version", "--plain", "--no-color", "--rotate", "--auto-rotate",
+		"--auto_rotate", "--trace", "--all", "--health", "--current", "--status" };
+	const char *there[sizeof(known) / sizeof(*known) + sizeof(flags) / sizeof(*flags) + 1];
 	char path[PATH_MAX];
 	size_t n = 0;
 
+	for (size_t i = 0; *given == '-' && i < sizeof(flags) / sizeof(*flags); i++)
+		there[n++] = flags[i];
 	for (size_t i = 0; i < sizeof(known) / sizeof(*known); i++)
 		if (find_command(p, known[i].name, path))
 			there[n++] = known[i].name;
 	there[n] = NULL;
-	return program_unknown(NAME, given, there, "unknown command %s", given);
+	return *given == '-' ? program_option_unknown(NAME, given, there) :
+			       program_unknown(NAME, given, there, "unknown command %s", given);
 }
 
 static int
@@ -155,7 +164,20 @@ run(const struct places *p, const char *command, char **argv)
 	return program_fail(NAME, &f);
 }
 
-/* One of the older tool's flags, the only one given. */
+/* --plain and --no-color are handed on to the command as settings. */
+static bool
+is_look(const char *flag)
+{
+	if (strcmp(flag, "--plain") == 0)
+		setenv("KMI_PLAIN", "1", 1);
+	else if (strcmp(flag, "--no-color") == 0)
+		setenv("KMI_NO_COLOR", "1", 1);
+	else
+		return false;
+	return true;
+}
+
+/* One of the older tool's flags, which must be the only one. */
 static int
 run_old(const struct places *p, size_t which, char **rest)
 {
@@ -167,6 +189,8 @@ run_old(const struct places *p, size_t which, char **rest)
 		for (size_t i = 0; i < sizeof(old_flags) / sizeof(*old_flags); i++)
 			if (strcmp(*a, old_flags[i].flag) == 0)
 				return program_usage(NAME, "%s and %s are two modes; give one", old_flags[which].flag, *a);
+	while (*rest && is_look(*rest))
+		rest++;
 	if (*rest)
 		return program_usage(NAME, "%s takes no arguments, but was given '%s'", old_flags[which].flag, *rest);
 	if (!find_command(p, command, path))
@@ -178,36 +202,28 @@ run_old(const struct places *p, size_t which, char **rest)
 int
 main(int argc, char **argv)
 {
-	static const char *const flags[] = { "--help", "--version", "--plain", "--no-color", "--rotate", "--auto-rotate",
-		"--trace", "--all", "--health", "--current", "--status", NULL };
 	struct places p;
 	int i = 1;
 
 	program_start();
 	find_places(&p);
 	for (; i < argc && argv[i][0] == '-'; i++) {
-		if (strcmp(argv[i], "--plain") == 0) {
-			setenv("KMI_PLAIN", "1", 1);
+		if (is_look(argv[i]))
 			continue;
-		}
-		if (strcmp(argv[i], "--no-color") == 0) {
-			setenv("KMI_NO_COLOR", "1", 1);
-			continue;
-		}
 		if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
-			return help(&p, NAME);
+			return help(&p);
 		if (strcmp(argv[i], "--version") == 0 || strcmp(argv[i], "-V") == 0)
 			return program_help(NAME, "kmi " KMI_VERSION "\n");
 		for (size_t k = 0; k < sizeof(old_flags) / sizeof(*old_flags); k++)
 			if (strcmp(argv[i], old_flags[k].flag) == 0)
 				return run_old(&p, k, argv + i + 1);
-		return program_option_unknown(NAME, argv[i], flags);
+		return unknown(&p, argv[i]);
 	}
 	if (i == argc)
-		return help(&p, NAME);
+		return help(&p);
 	if (strcmp(argv[i], "help") == 0) {
 		if (i + 1 == argc)
-			return help(&p, NAME);
+			return help(&p);
 		argv[i] = argv[i + 1];
 		argv[i + 1] = strdup("--help");
 	}

@@ -39,6 +39,15 @@ program_start(void)
 	}
 }
 
+void
+program_language(void)
+{
+	struct config c;
+
+	if (config_load(&c, NULL, NULL) == 0)
+		config_free(&c);
+}
+
 int
 program_end(const char *name, int code)
 {
@@ -90,6 +99,7 @@ program_config(const char *name, struct config *c, const char *const *args)
 int
 program_help(const char *name, const char *usage)
 {
+	program_language();
 	fputs(text_say(usage), stdout);
 	return program_end(name, 0);
 }
@@ -101,6 +111,7 @@ program_usage(const char *name, const char *fmt, ...)
 	va_list ap;
 	char text[sizeof(f.text)];
 
+	program_language();
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), text_say(fmt), ap);
 	va_end(ap);
@@ -117,6 +128,7 @@ program_unknown(const char *name, const char *given, const char *const *known, c
 	va_list ap;
 	char text[sizeof(f.text)];
 
+	program_language();
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), text_say(fmt), ap);
 	va_end(ap);

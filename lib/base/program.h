@@ -40,6 +40,12 @@
  */
 void program_start(void);
 
+/*
+ * The configured language from now on, if the configuration can be read: for what is said without it. Help and
+ * errors in the command line below do so by themselves.
+ */
+void program_language(void);
+
 /* Flushes stdout and returns `code`; 1 when the output could not be written. */
 int program_end(const char *name, int code);
 
