@@ -96,12 +96,10 @@ say_url(const struct config *c)
 static int
 become_handle(int listener, struct fail *f)
 {
-	char path[PATH_MAX], *slash;
-	ssize_t n = readlink("/proc/self/exe", path, sizeof(path) - 32);
+	char path[PATH_MAX];
 
-	path[n > 0 ? n : 0] = '\0';
-	slash = strrchr(path, '/');
-	strcpy(slash ? slash + 1 : path, "kmi-handle");
+	if (program_beside("kmi-handle", path, sizeof(path), f) < 0)
+		return -1;
 	if (dup2(listener, 0) < 0)
 		return fail_sys(f, "dup");
 	if (listener != 0)

@@ -49,6 +49,20 @@ program_language(void)
 }
 
 int
+program_beside(const char *program, char *path, size_t size, struct fail *f)
+{
+	ssize_t n = readlink("/proc/self/exe", path, size - 1);
+	char *slash;
+
+	path[n > 0 ? n : 0] = '\0';
+	slash = strrchr(path, '/');
+	n = slash ? slash + 1 - path : 0;
+	if ((size_t)snprintf(path + n, size - (size_t)n, "%s", program) >= size - (size_t)n)
+		return fail_set(f, FAIL_SYSTEM, "the path of %s is too long", program);
+	return access(path, X_OK) < 0 ? fail_sys(f, "run %s", path) : 0;
+}
+
+int
 program_end(const char *name, int code)
 {
 	errno = 0;

@@ -45,6 +45,8 @@ void program_start(void);
  * errors in the command line below do so by themselves.
  */
 void program_language(void);
+/* The path of a program of ours that lies in the folder of this one; -1 when it cannot be run. */
+int program_beside(const char *program, char *path, size_t size, struct fail *f);
 
 /* Flushes stdout and returns `code`; 1 when the output could not be written. */
 int program_end(const char *name, int code);

@@ -1,0 +1,186 @@
+#include "tls/backend.h"
+
+#include "base/program.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+#define BACKLOG 4096
+#define CONNECT_SECONDS 10	/* a pool that is full takes nobody */
+
+int
+backend_handler(struct backend *b, struct fail *f)
+{
+	*b = (struct backend){ 0 };
+	return program_beside("kmi-handle", b->handler, sizeof(b->handler), f);
+}
+
+int
+backend_pool(struct backend *b, const char *path, struct fail *f)
+{
+	*b = (struct backend){ .address = { .sun_family = AF_UNIX } };
+	if (strlen(path) >= sizeof(b->address.sun_path))
+		return fail_set(f, FAIL_USAGE, "KMI_PROXY_TLS_POOL: the path of a unix socket has at most %zu bytes",
+		    sizeof(b->address.sun_path) - 1);
+	strcpy(b->address.sun_path, path);
+	b->address_size = sizeof(b->address);
+	return 0;
+}
+
+/* The kernel finds a name that nobody has. It needs no folder, and is gone with us. */
+static int
+listen_unnamed(struct backend *b, struct fail *f)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct sockaddr_un any = { .sun_family = AF_UNIX };
+
+	b->address_size = sizeof(b->address);
+	if (fd < 0 || bind(fd, (struct sockaddr *)&any, sizeof(any.sun_family)) < 0 || listen(fd, BACKLOG) < 0 ||
+	    getsockname(fd, (struct sockaddr *)&b->address, &b->address_size) < 0) {
+		fail_sys(f, "a socket for the pool");
+		if (fd >= 0)
+			close(fd);
+		return -1;
+	}
+	return fd;
+}
+
+int
+backend_own_pool(struct backend *b, const struct passed *plain, int count, struct fail *f)
+{
+	struct passed *last;
+
+	if (backend_handler(b, f) < 0)
+		return -1;
+	if (count >= PASSED_MAX)
+		return fail_set(f, FAIL_USAGE, "more than %d listening sockets", PASSED_MAX - 1);
+	memcpy(b->sockets, plain, (size_t)count * sizeof(*plain));
+	last = &b->sockets[count];
+	last->fd = listen_unnamed(b, f);
+	if (last->fd < 0)
+		return -1;
+	strcpy(last->name, BACKEND_SOCKET_NAME);
+	b->count = count + 1;
+	return 0;
+}
+
+/* ---- starting programs -------------------------------------------------------------------------------------- */
+
+/* Between fork and exec: nothing of ours but what stands on 0 to 2 and is passed on. */
+static void
+leave_alone(void)
+{
+	sigset_t none;
+
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	signal(SIGTERM, SIG_DFL);
+	signal(SIGINT, SIG_DFL);
+	unsetenv("LISTEN_PID");
+	unsetenv("LISTEN_FDS");
+	unsetenv("LISTEN_FDNAMES");
+}
+
+int
+backend_start(struct backend *b, struct fail *f)
+{
+	pid_t self = getpid();
+
+	b->pool = fork();
+	if (b->pool < 0)
+		return fail_sys(f, "fork");
+	if (b->pool > 0)
+		return 0;
+	leave_alone();
+	prctl(PR_SET_PDEATHSIG, SIGTERM);
+	if (getppid() == self && passed_give(b->sockets, b->count, f) == 0)
+		execl(b->handler, "kmi-handle", (char *)NULL);
+	_exit(1);
+}
+
+static int
+exec_handler(const struct backend *b, int fd, const struct peer *p, const char *cipher, struct fail *f)
+{
+	leave_alone();
+	if (peer_tell_environment(p, cipher, f) == 0 && dup2(fd, 0) == 0 && dup2(fd, 1) == 1 && close_range(3, ~0U, 0) == 0)
+		execl(b->handler, "kmi-handle", (char *)NULL);
+	_exit(1);
+}
+
+static int
+start_handler(const struct backend *b, const struct peer *p, const char *cipher, pid_t *child, struct fail *f)
+{
+	int pair[2];
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
+		return fail_sys(f, "a socket for kmi-handle");
+	*child = fork();
+	if (*child == 0)
+		exec_handler(b, pair[1], p, cipher, f);
+	close(pair[1]);
+	if (*child > 0)
+		return pair[0];
+	fail_sys(f, "fork");
+	*child = 0;
+	close(pair[0]);
+	return -1;
+}
+
+/* ---- a connection to a pool --------------------------------------------------------------------------------- */
+
+static int
+connect_pool(const struct backend *b, struct fail *f)
+{
+	struct timeval limit = { .tv_sec = CONNECT_SECONDS };
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (fd < 0)
+		return fail_sys(f, "socket");
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
+	if (connect(fd, (const struct sockaddr *)&b->address, b->address_size) < 0)
+		fail_sys(f, "connect to the pool");
+	else if (!peer_is_trusted(fd))
+		fail_set(f, FAIL_SYSTEM, "the pool's socket belongs to another user");
+	else
+		return fd;
+	close(fd);
+	return -1;
+}
+
+static int
+tell_pool(int fd, const struct peer *p, const char *cipher, struct fail *f)
+{
+	struct buf header = BUF(PEER_HEADER_MAX);
+	int rc = 0;
+
+	peer_tell_header(p, cipher, &header);
+	if (buf_bad(&header) || send(fd, header.p, header.n, MSG_NOSIGNAL) != (ssize_t)header.n)
+		rc = fail_sys(f, "tell the pool");
+	buf_free(&header);
+	return rc;
+}
+
+int
+backend_link(const struct backend *b, const struct peer *p, const char *cipher, pid_t *child, struct fail *f)
+{
+	int fd;
+
+	*child = 0;
+	if (b->address_size == 0)
+		return start_handler(b, p, cipher, child, f);
+	fd = connect_pool(b, f);
+	if (fd < 0)
+		return -1;
+	if (tell_pool(fd, p, cipher, f) == 0)
+		return fd;
+	close(fd);
+	return -1;
+}
