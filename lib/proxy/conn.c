@@ -207,14 +207,21 @@ conn_finish(struct conn *c, int64_t until_ms)
 }
 
 void
-conn_linger(struct conn *c, int64_t until_ms)
+conn_linger(struct conn *c, int silence_ms, int most_ms)
 {
+	int64_t now = clock_mono_ms(), end = now + most_ms;
+
 	if (!c->in_socket || c->gone)
 		return;
 	shutdown(c->out, SHUT_WR);
-	while (!c->eof) {
+	/* The time is asked each round: one who never stops sending lets no wait run out. */
+	for (; !c->eof && now < end; now = clock_mono_ms()) {
+		int64_t silent = now + silence_ms;
+
 		buf_reset(&c->rx);
-		if (!conn_wait(c, POLLIN, until_ms))
+		if (c->draining && end > silent)
+			end = silent;
+		if (!conn_wait(c, POLLIN, silent < end ? silent : end))
 			return;
 	}
 }

@@ -57,11 +57,11 @@ void conn_noticed(struct conn *c, const struct pollfd fds[2]);
 /* Writes all that is queued, until `until_ms`; false when it could not. */
 bool conn_finish(struct conn *c, int64_t until_ms);
 /*
- * The orderly end of a connection whose client may still be sending: says
- * "no more from us", then reads and throws away for a moment, because closing with unread bytes would make the
- * kernel destroy the answer on its way.
+ * The orderly end of a connection whose client may still be sending: says "no more from us", then reads and throws
+ * away until the client ends too, is silent for `silence_ms`, or has had `most_ms`, because closing with
+ * unread bytes would make the kernel destroy the answer on its way.
  */
-void conn_linger(struct conn *c, int64_t until_ms);
+void conn_linger(struct conn *c, int silence_ms, int most_ms);
 /* Ends it so that the client can tell: a reset instead of a clean end. */
 void conn_abort(struct conn *c);
 

@@ -17,7 +17,9 @@
 
 #define HEAD_MS 30000		/* a head must be complete by then */
 #define BODY_STALL_MS 60000	/* and a body must go on coming */
-#define LINGER_MS 2000
+#define FINISH_MS 10000		/* for the last bytes of an answer to leave */
+#define LINGER_MS 2000		/* a client that was refused and sends nothing for so long has read the answer */
+#define LINGER_MAX_MS 30000	/* or has not, and sends on: no longer than this */
 #define FRONT_MS 5000		/* what stands in front says at once who the client is */
 #define FIRST_MS 2000		/* to who has just connected, when the pool is stopping */
 
@@ -246,11 +248,13 @@ serve_request(struct connection *k)
 			break;
 		case NOTHING:
 			x.trace.status = 499;
-			snprintf(x.trace.error_code, sizeof(x.trace.error_code), "client_gone");
+			snprintf(x.trace.error_code, sizeof(x.trace.error_code), "%s",
+			    k->conn.stopped ? "cut" : "client_gone");
 			break;
 		}
 	}
-	conn_finish(&k->conn, clock_mono_ms() + 10000);
+	if (!conn_finish(&k->conn, clock_mono_ms() + FINISH_MS))
+		x.keep = false;
 	write_trace(&x, before);
 	tell_troubles(s);
 	k->keep = x.keep && !k->conn.draining && !k->conn.gone;
@@ -336,7 +340,7 @@ serve_connection(struct serve *s, int in, int out, int control, enum serve_facts
 		request_free(&k.request);
 	}
 	if (conn_finish(&k.conn, clock_mono_ms() + LINGER_MS))
-		conn_linger(&k.conn, clock_mono_ms() + LINGER_MS);
+		conn_linger(&k.conn, LINGER_MS, LINGER_MAX_MS);
 	draining = k.conn.draining;
 	conn_free(&k.conn);
 	return draining;
