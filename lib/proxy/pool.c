@@ -25,6 +25,7 @@
 #define CONNECTIONS_MAX 500	/* and after so many connections in any case */
 #define TICK_MS 250
 #define MAKE_ROOM 8		/* handlers asked to finish up a tick, when clients wait at the cap */
+#define OTHER_DESCRIPTORS 24	/* the parent's own, and room to accept and to log */
 #define STOP_MS 2000		/* between telling a handler to stop at once and killing it */
 #define DRAIN_SPARE_SECONDS 10	/* what the supervisor gives us beyond the time for draining */
 
@@ -50,6 +51,8 @@ struct pool {
 	int max, count;
 	int *free_places, free_count;
 	int idle_top;		/* the handler that went idle last, -1 = none */
+	int held;		/* a connection that waits for a handler because none could be made, -1 = none */
+	enum serve_facts held_facts;
 	bool accepting, stopping, renewing;
 	int64_t stop_at;	/* when stopping: running answers are cut then */
 	sigset_t old_mask;
@@ -141,6 +144,8 @@ be_handler(struct pool *p, int channel, int first, enum serve_facts facts)
 		close(p->listeners[i].fd);
 	close(p->epoll);
 	close(p->signals);
+	if (p->held >= 0 && p->held != first)
+		close(p->held);
 	for (int i = 0; i < p->max; i++)
 		if (p->handlers[i].pid)
 			close(p->handlers[i].channel);
@@ -211,7 +216,7 @@ forget(struct pool *p, int i)
 	*h = (struct handler){ .channel = -1, .below = -1 };
 	p->free_places[p->free_count++] = i;
 	p->count--;
-	if (!p->stopping)
+	if (!p->stopping && p->held < 0)
 		accept_some_more(p, true);
 }
 
@@ -242,7 +247,7 @@ fork_handler(struct pool *p, int fd, enum serve_facts facts)
 	return 0;
 }
 
-static void
+static int
 hand_over(struct pool *p, int fd, enum serve_facts facts)
 {
 	int i;
@@ -254,13 +259,40 @@ hand_over(struct pool *p, int fd, enum serve_facts facts)
 		if (send_connection(h->channel, fd, facts) == 0) {
 			h->connections++;
 			h->since_ms = clock_mono_ms();
-			return;
+			return 0;
 		}
 		forget(p, i);	/* it died while idle: the next one */
 	}
-	if (fork_handler(p, fd, facts) < 0 && event_due(p->config, "fork"))
-		event_log(p->config, EVENT_ERROR, "a handler could not be started, a connection was dropped", "reason",
-		    strerror(errno), NULL);
+	return fork_handler(p, fd, facts);
+}
+
+/* No process or descriptor to be had: the client waits until there is, and the others in the backlog. */
+static void
+hold(struct pool *p, int fd, enum serve_facts facts)
+{
+	int why = errno;
+
+	p->held = fd;
+	p->held_facts = facts;
+	accept_some_more(p, false);
+	if (event_due(p->config, "fork"))
+		event_log(p->config, EVENT_ERROR, "a handler could not be started, so clients wait", "reason",
+		    strerror(why), NULL);
+}
+
+/* Tries again; accepting goes on when nobody is held any more. */
+static void
+serve_held(struct pool *p)
+{
+	int fd = p->held;
+
+	if (fd >= 0 && hand_over(p, fd, p->held_facts) < 0)
+		return;
+	if (fd >= 0)
+		close(fd);
+	p->held = -1;
+	if (!p->stopping)
+		accept_some_more(p, true);
 }
 
 static void
@@ -276,11 +308,14 @@ on_listen(struct pool *p, const struct pool_listener *l)
 		}
 		fd = accept4(l->fd, NULL, NULL, SOCK_CLOEXEC);
 		if (fd < 0) {
-			if (errno == EMFILE || errno == ENFILE || errno == ENOMEM)
+			if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS)
 				accept_some_more(p, false);	/* the next tick or a leaving handler turns it on again */
 			return;
 		}
-		hand_over(p, fd, l->facts);
+		if (hand_over(p, fd, l->facts) < 0) {
+			hold(p, fd, l->facts);
+			return;
+		}
 		close(fd);
 	}
 }
@@ -299,8 +334,7 @@ on_handler(struct pool *p, int i)
 		return;
 	}
 	push_idle(p, i);
-	if (!p->stopping)
-		accept_some_more(p, true);
+	serve_held(p);
 }
 
 static void
@@ -328,8 +362,8 @@ make_room(struct pool *p)
 {
 	if (p->accepting || p->stopping)
 		return;
-	if (p->count < p->max || p->idle_top >= 0) {
-		accept_some_more(p, true);
+	if (p->held >= 0 || p->count < p->max || p->idle_top >= 0) {
+		serve_held(p);
 		return;
 	}
 	if (!somebody_waits(p))
@@ -394,6 +428,9 @@ begin_stop(struct pool *p)
 	for (int i = 0; i < p->listener_count; i++)
 		close(p->listeners[i].fd);
 	p->listener_count = 0;
+	if (p->held >= 0)
+		close(p->held);		/* nobody can serve it: it ends as those in the backlog do */
+	p->held = -1;
 	for (int i = 0; i < p->max; i++)
 		if (p->handlers[i].pid && p->handlers[i].busy)
 			finish_up(&p->handlers[i]);
@@ -490,17 +527,36 @@ has_terminal(void)
 	return fd >= 0;
 }
 
-/* A channel a handler: the usual soft limit of 1,024 descriptors is a little too low for as many of them. */
-static void
-raise_descriptor_limit(int handlers)
+/*
+ * A channel a handler: the usual soft limit of 1,024 descriptors is a little too low for as many of them. Returns
+ * how many there is room for; with fewer than wanted the cap is what makes idle connections give way.
+ */
+static int
+make_descriptors(int handlers)
 {
-	rlim_t want = (rlim_t)handlers + 64;
+	rlim_t want = (rlim_t)handlers + OTHER_DESCRIPTORS;
 	struct rlimit r;
 
 	if (getrlimit(RLIMIT_NOFILE, &r) < 0 || r.rlim_cur >= want)
+		return handlers;
+	r.rlim_cur = r.rlim_max > want ? want : r.rlim_max;
+	if (setrlimit(RLIMIT_NOFILE, &r) < 0 && getrlimit(RLIMIT_NOFILE, &r) < 0)
+		return handlers;
+	if (r.rlim_cur >= want)
+		return handlers;
+	return r.rlim_cur > OTHER_DESCRIPTORS ? (int)(r.rlim_cur - OTHER_DESCRIPTORS) : 1;
+}
+
+static void
+tell_cap(const struct pool *p)
+{
+	char handlers[16];
+
+	if (p->max == p->config->proxy_max_connections)
 		return;
-	r.rlim_cur = r.rlim_max == RLIM_INFINITY || r.rlim_max > want ? want : r.rlim_max;
-	setrlimit(RLIMIT_NOFILE, &r);
+	snprintf(handlers, sizeof(handlers), "%d", p->max);
+	event_log(p->config, EVENT_WARNING, "there are too few descriptors for KMI_PROXY_MAX_CONNECTIONS", "connections",
+	    handlers, "hint", "raise the limit of open files (ulimit -n, LimitNOFILE=)", NULL);
 }
 
 int
@@ -508,11 +564,10 @@ pool_run(const struct pool_listener *listeners, int count, int ready_fd, const s
     struct fail *f)
 {
 	struct pool p = { .config = c, .listeners = listeners, .listener_count = count, .epoll = -1, .signals = -1, .idle_top = -1,
-		.max = (int)c->proxy_max_connections };
+		.held = -1, .max = make_descriptors((int)c->proxy_max_connections) };
 	sigset_t mine;
 	int rc = -1;
 
-	raise_descriptor_limit(p.max);
 	sigemptyset(&mine);
 	sigaddset(&mine, SIGCHLD);
 	sigaddset(&mine, SIGTERM);
@@ -541,6 +596,7 @@ pool_run(const struct pool_listener *listeners, int count, int ready_fd, const s
 		p.free_places[p.free_count++] = i - 1;
 	if (wire_global(f) < 0)
 		goto out;
+	tell_cap(&p);
 	watch(&p, p.signals, EVENT_SIGNAL);
 	accept_some_more(&p, true);
 	notify_systemd("READY=1");
