@@ -590,7 +590,7 @@ explain(struct keyring *kr, struct pick *p, struct pick_none *none)
 		struct index_key k;
 
 		if (index_key(&kr->index, i, &k) < 0)
-			continue;
+			k = (struct index_key){ .label = "", .account = "", .disabled = true };	/* damaged */
 		keys[i] = (struct choose_key){ .label = k.label, .account = k.account, .disabled = k.disabled,
 			.books = state_find(&st, k.label), .usage_left = -1 };
 	}
@@ -618,7 +618,8 @@ explain(struct keyring *kr, struct pick *p, struct pick_none *none)
 		struct index_key k;
 		struct fail f;
 
-		if (books && index_key(&kr->index, (size_t)none->why.probe, &k) == 0) {
+		if (books && index_key(&kr->index, (size_t)none->why.probe, &k) == 0 &&
+		    key_wait_ns(kr, k.label, k.max_rpm, clock_mono_ns()) == 0) {
 			books->probed_at = now;
 			books->counts.last_used = now;
 			books->counts.request_count++;
@@ -753,10 +754,16 @@ int
 keyring_again(struct keyring *kr, struct pick *p)
 {
 	struct fail f = { 0 };
+	int64_t now_ns;
 
 	begin(kr);
+	now_ns = clock_mono_ns();
+	if (key_wait_ns(kr, p->label, p->max_rpm, now_ns) > 0) {
+		end(kr);
+		return -1;
+	}
 	p->started = clock_wall();
-	take_limits(kr, p->label, p->max_rpm, clock_mono_ns(), false);
+	take_limits(kr, p->label, p->max_rpm, now_ns, false);
 	count_use(kr, p, p->started);
 	end(kr);
 	if (read_secret(p, &f) < 0) {

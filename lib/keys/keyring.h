@@ -83,7 +83,7 @@ void pick_none_free(struct pick_none *n);
 
 /* The key whose turn it is; on later calls for the same request one of an account not tried yet, else one not tried yet. */
 enum pick_answer keyring_pick(struct keyring *kr, struct picking *g, struct pick *p, struct pick_none *none);
-/* Counts another attempt on the key that *p holds already, and reads its secret again. */
+/* Counts another attempt on the key that *p holds already, and reads its secret again. -1: it is at its own limit, or cannot be read. */
 int keyring_again(struct keyring *kr, struct pick *p);
 /* What an attempt taught. Server faults are only counted; see keyring_rest(). */
 void keyring_book(struct keyring *kr, const struct pick *p, const struct judgement *j);

@@ -49,16 +49,6 @@ reply_reason(int status)
 	}
 }
 
-static size_t
-lengths(const struct received *got)
-{
-	size_t n = 0;
-
-	for (size_t i = 0; i < got->header_count; i++)
-		n += str_caseis(got->headers[i].name, "Content-Length");
-	return n;
-}
-
 void
 reply_plan(struct reply_plan *plan, const struct received *got, const struct request *r, bool keep)
 {
@@ -67,8 +57,8 @@ reply_plan(struct reply_plan *plan, const struct received *got, const struct req
 	*plan = (struct reply_plan){ .keep = keep, .minor = r->minor };
 	if (bodiless) {
 		plan->framing = REPLY_NO_BODY;
-	} else if (lengths(got) == 1 && !received_header(got, "Transfer-Encoding")) {
-		plan->framing = REPLY_LENGTH;	/* a length that is given twice is not passed on: readers differ on it */
+	} else if (received_header(got, "Content-Length") && !received_header(got, "Transfer-Encoding")) {
+		plan->framing = REPLY_LENGTH;
 	} else if (r->minor >= 1) {
 		plan->framing = REPLY_CHUNKED;
 	} else {
@@ -90,8 +80,7 @@ void
 reply_head(struct buf *out, const struct received *got, const struct reply_plan *plan, const char *request_id,
     struct str cors)
 {
-	/* A length beside a chunked body would be a lie; on a HEAD or 304 it tells what the body would be. */
-	bool tells_length = lengths(got) == 1 && !received_header(got, "Transfer-Encoding") && plan->framing != REPLY_CHUNKED;
+	bool has_length = received_header(got, "Transfer-Encoding") == NULL;
 
 	buf_printf(out, "HTTP/1.1 %d %.*s\r\n", got->status, STR_F(got->reason));
 	for (size_t i = 0; i < got->header_count; i++) {
@@ -99,7 +88,8 @@ reply_head(struct buf *out, const struct received *got, const struct reply_plan 
 
 		if (request_hop_by_hop(got->headers, got->header_count, h->name))
 			continue;
-		if (str_caseis(h->name, "Content-Length") && !tells_length)
+		/* A length beside a chunked body would be a lie; on a HEAD or 304 it tells what the body would be. */
+		if (str_caseis(h->name, "Content-Length") && (!has_length || plan->framing == REPLY_CHUNKED))
 			continue;
 		if (cors.n && str_caseeq(str_sub(h->name, 0, 15), STR("Access-Control-")))
 			continue;

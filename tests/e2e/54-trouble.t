@@ -186,6 +186,16 @@ ask /models
 is "$CODE $(echo "$BODY" | jq -r .error.code)" "429 rate_limited" "and no fifteenth"
 pool_stop
 rm -rf "$D/state/limits"
+rm "$D"/auths/[b-g].env
+fake_script '[{"key": "*", "do": {"preset": "overload"}}]'
+pool_start KMI_PROXY_MAX_RPM_PER_KEY=2 KMI_PROXY_RETRY_MAX=5 KMI_PROXY_RETRY_BASE_MS=1
+fake_reset
+ask /models
+is "$CODE $(fake_count)" "429 2" "another attempt on the same key counts against its limit, and is not made beyond it"
+pool_stop
+keys b c d e f g
+fake_script '[]'
+rm -rf "$D/state/limits"
 pool_start KMI_PROXY_MAX_RPS=5 KMI_PROXY_WAIT_SECONDS=5
 for i in $(seq 12); do curl -s -o /dev/null -w '%{http_code}\n' "$U/models" & P[i]=$!; done >"$D/codes"
 for i in $(seq 12); do wait ${P[i]}; done
