@@ -41,7 +41,7 @@ help:
 	@echo "make run      build, start the proxy in dry run on example keys, show what it does"
 	@echo "make check    every test, offline;  make asan: the same under ASan and UBSan"
 	@echo "make lint     cppcheck and the man pages;  make bench: beside nginx;  make fuzz"
-	@echo "make install  to DESTDIR and PREFIX (now $(PREFIX));  make uninstall"
+	@echo "make install  to DESTDIR and PREFIX (now $(PREFIX));  make uninstall;  make deb: a Debian package"
 
 run:
 	@scripts/run.sh
@@ -108,25 +108,19 @@ $(BUILD)/fuzz/%: tests/fuzz/%.c
 	    $(patsubst $(BUILD)/llhttp/%.o,/usr/share/llhttp/%.c,$(LLHTTP_OBJECTS)) -DLLHTTP_STRICT_MODE=1 -w \
 	    -isystem /usr/share/include/llhttp $(LIBS)
 
-# kmi is what people type; the rest lies where kmi finds it.
+# scripts/install.sh has the list.
 install: all
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(LIBEXEC) $(DESTDIR)$(PREFIX)/share/man/man1 \
-	    $(DESTDIR)$(PREFIX)/share/man/man5 $(DESTDIR)$(PREFIX)/share/man/man7 $(DESTDIR)$(PREFIX)/share/doc/kmi
-	install -m 755 $(BUILD)/bin/kmi $(DESTDIR)$(PREFIX)/bin/
-	install -m 755 $(filter-out $(BUILD)/bin/kmi,$(PROGRAMS)) $(DESTDIR)$(LIBEXEC)/
-	for n in stop restart logs; do ln -sf kmi-proxy $(DESTDIR)$(LIBEXEC)/kmi-proxy-$$n; done
-	for n in 1 5 7; do for p in docs/man/*.$$n; do \
-	    [ ! -e $$p ] || install -m 644 $$p $(DESTDIR)$(PREFIX)/share/man/man$$n/; done; done
-	install -m 644 README.md docs/*.md $(DESTDIR)$(PREFIX)/share/doc/kmi/
+	@PREFIX="$(PREFIX)" LIBEXEC="$(LIBEXEC)" ETC="$(ETC)" BUILD="$(BUILD)" DESTDIR="$(DESTDIR)" scripts/install.sh put
 
 uninstall:
-	rm -f $(DESTDIR)$(PREFIX)/bin/kmi
-	for p in docs/man/*.[157]; do rm -f $(DESTDIR)$(PREFIX)/share/man/man$${p##*.}/$${p##*/}; done
-	rm -rf $(DESTDIR)$(LIBEXEC) $(DESTDIR)$(PREFIX)/share/doc/kmi
+	@PREFIX="$(PREFIX)" LIBEXEC="$(LIBEXEC)" ETC="$(ETC)" BUILD="$(BUILD)" DESTDIR="$(DESTDIR)" scripts/install.sh remove
+
+deb:
+	@scripts/deb.sh $(VERSION) $(BUILD)/deb
 
 clean:
 	rm -rf build build-asan
 
-.PHONY: all help run check asan tests build-all unit lint bench fuzz install uninstall clean
+.PHONY: all help run check asan tests build-all unit lint bench fuzz install uninstall deb clean
 .SECONDARY:
--include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+-include $(shell find $(addprefix $(BUILD)/,bin lib tests) -name '*.d' 2>/dev/null)

@@ -1,5 +1,5 @@
 #!/bin/sh
-# usage: packages.sh build|test|lint|bench ...: the Debian packages that each needs, installed when they are missing.
+# usage: packages.sh build|test|lint|bench|deb ...: the Debian packages that each needs, installed when they are missing.
 # Quiet and at once when all are there. Without root (or sudo that asks nothing) it names what to install.
 set -eu
 build='gcc libc6-dev make pkg-config libcurl4-openssl-dev libjsmn-dev libbearssl-dev libsmartcols-dev libncurses-dev zlib1g-dev node-llhttp'
@@ -7,6 +7,7 @@ run='curl ca-certificates'
 test='perl python3 openssl curl jq procps psmisc ca-certificates ucspi-tcp iproute2 util-linux golang-github-burntsushi-toml-dev'
 lint='cppcheck mandoc'
 bench='nginx-light'
+deb='debhelper dpkg-dev'
 
 wanted=
 for set in "$@"; do
@@ -16,6 +17,7 @@ for set in "$@"; do
 	test) wanted="$wanted $test" ;;
 	lint) wanted="$wanted $lint" ;;
 	bench) wanted="$wanted $bench" ;;
+	deb) wanted="$wanted $deb" ;;
 	*) echo "packages.sh: no such set: $set" >&2; exit 2 ;;
 	esac
 done
