@@ -7,14 +7,17 @@
  *	kmi-proxy-logs [--no-follow] [--lines N]
  *
  * One program under four names. It binds the address itself, gives the
- * listening socket to kmi-handle as descriptor 0, and waits until that
- * answers. Only a process that proxy.pid names and that is ours is ever stopped.
+ * listening socket to kmi-handle (where a certificate is set, to kmi-tls, which
+ * starts a pool behind itself), and waits until that answers. Only a process
+ * that proxy.pid names and that is ours is ever stopped.
  */
 #include "base/bind.h"
 #include "base/clock.h"
 #include "base/listener.h"
+#include "base/passed.h"
 #include "base/pidfile.h"
 #include "base/program.h"
+#include "base/text.h"
 #include "books/events.h"
 #include "keys/auths.h"
 
@@ -81,33 +84,100 @@ free_paths(void)
 }
 
 static void
+say_address(const struct config *c, const struct listen_address *a, bool tls)
+{
+	if (a->path)
+		printf(_("  address   unix:%s, base path %s\n"), a->path, c->proxy_base_path);
+	else
+		printf(_("  address   %s://%s%s%s:%d%s\n"), tls ? "https" : "http", strchr(a->host, ':') ? "[" : "", a->host,
+		    strchr(a->host, ':') ? "]" : "", a->port, c->proxy_base_path);
+}
+
+static void
 say_url(const struct config *c)
 {
-	if (c->listen.path)
-		printf("  address   unix:%s, base path %s\n", c->listen.path, c->proxy_base_path);
-	else
-		printf("  address   http://%s%s:%d%s%s\n", strchr(c->listen.host, ':') ? "[" : "", c->listen.host,
-		    c->listen.port, strchr(c->listen.host, ':') ? "]" : "", c->proxy_base_path);
+	say_address(c, &c->listen, config_listen_is_tls(c));
+	if (config_has_tls(c) && !config_listen_is_tls(c))
+		say_address(c, &c->tls_listen, true);
 }
 
 /* ---- starting ----------------------------------------------------------------------------------------------- */
 
-/* Becomes kmi-handle, which lies beside us. */
+/* What is listened on: plain HTTP, TLS, or both; kmi-tls starts a pool behind itself. */
+struct sockets {
+	struct passed items[2];
+	int count;
+	const char *program;
+};
+
 static int
-become_handle(int listener, struct fail *f)
+add_socket(struct sockets *s, const char *kind, int fd)
+{
+	struct passed *p = &s->items[s->count];
+
+	if (fd < 0)
+		return -1;
+	p->fd = fd;
+	snprintf(p->name, sizeof(p->name), "%s", kind);
+	s->count++;
+	return 0;
+}
+
+static int
+bind_sockets(const struct config *c, struct sockets *s, struct fail *f)
+{
+	bool tls = config_has_tls(c), too = tls && !config_listen_is_tls(c);
+
+	*s = (struct sockets){ .program = tls ? "kmi-tls" : "kmi-handle" };
+	if (add_socket(s, config_listen_is_tls(c) ? "tls" : "http",
+		bind_listen(&c->listen, c->proxy_listen, "KMI_PROXY_LISTEN", f)) < 0)
+		return -1;
+	if (too && add_socket(s, "tls", bind_listen(&c->tls_listen, c->proxy_tls_listen, "KMI_PROXY_TLS_LISTEN", f)) < 0) {
+		close(s->items[0].fd);
+		return -1;
+	}
+	return 0;
+}
+
+/* Becomes the program that serves, which lies beside us. */
+static int
+become_server(const struct sockets *s, struct fail *f)
 {
 	char path[PATH_MAX];
 
-	if (program_beside("kmi-handle", path, sizeof(path), f) < 0)
+	if (program_beside(s->program, path, sizeof(path), f) < 0 || passed_give(s->items, s->count, f) < 0)
 		return -1;
-	if (dup2(listener, 0) < 0)
-		return fail_sys(f, "dup");
-	if (listener != 0)
-		close(listener);
-	unsetenv("LISTEN_FDS");
-	unsetenv("LISTEN_PID");
-	execl(path, "kmi-handle", (char *)NULL);
+	execl(path, s->program, (char *)NULL);
 	return fail_sys(f, "run %s", path);
+}
+
+/*
+ * A certificate that cannot be used is told here and now, not in a log. kmi-tls looks at it itself: nobody else reads
+ * the key. 0, or the exit code; one that has ended is only warned of.
+ */
+static int
+check_certificate(const struct config *c)
+{
+	char path[PATH_MAX];
+	struct fail f;
+	int status;
+	pid_t pid;
+
+	if (!config_has_tls(c))
+		return 0;
+	if (program_beside("kmi-tls", path, sizeof(path), &f) < 0)
+		return program_fail(name, &f);
+	pid = fork();
+	if (pid == 0) {
+		dup2(open("/dev/null", O_WRONLY), 1);
+		execl(path, "kmi-tls", "--check", (char *)NULL);
+		_exit(1);
+	}
+	if (pid < 0 || waitpid(pid, &status, 0) < 0) {
+		fail_sys(&f, "run %s", path);
+		return program_fail(name, &f);
+	}
+	return WIFEXITED(status) && WEXITSTATUS(status) == 2 ? 2 : 0;
 }
 
 static int
@@ -162,17 +232,18 @@ answers(const struct config *c, pid_t pid)
 
 /* Detached from the terminal, its messages in logs/proxy.out. */
 static void
-be_daemon(int listener)
+be_daemon(const struct sockets *s)
 {
 	struct fail f;
-	int fd = open(paths.out, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+	int fd = open(paths.out, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600), null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
 	setsid();
+	dup2(null, 0);
 	if (fd >= 0) {
 		dup2(fd, 1);
 		dup2(fd, 2);
 	}
-	become_handle(listener, &f);
+	become_server(s, &f);
 	_exit(program_fail(name, &f));
 }
 
@@ -199,7 +270,8 @@ start(const struct config *c, bool foreground)
 	char text[32];
 	struct fail f = { 0 };
 	pid_t pid = pidfile_read(paths.pid);
-	int listener;
+	struct sockets sockets;
+	int code;
 
 	if (pid > 0) {
 		printf("The proxy runs already (process %ld).\n", (long)pid);
@@ -208,15 +280,16 @@ start(const struct config *c, bool foreground)
 	}
 	if (file_mkdirs(paths.logs, &f) < 0)
 		return program_fail(name, &f);
-	listener = bind_listen(&c->listen, c->proxy_listen, "KMI_PROXY_LISTEN", &f);
-	if (listener < 0)
+	if ((code = check_certificate(c)))
+		return code;
+	if (bind_sockets(c, &sockets, &f) < 0)
 		return program_fail(name, &f);
 	if (foreground) {
 		snprintf(text, sizeof(text), "%ld\n", (long)getpid());
 		if (file_replace(paths.pid, str_from(text), false, &f) < 0)
 			program_warn(name, "%s", f.text);
 		event_audit(c, "proxy_start", "listen", c->proxy_listen, "mode", "foreground", NULL);
-		become_handle(listener, &f);
+		become_server(&sockets, &f);
 		return program_fail(name, &f);
 	}
 	pid = fork();
@@ -225,8 +298,9 @@ start(const struct config *c, bool foreground)
 		return program_fail(name, &f);
 	}
 	if (pid == 0)
-		be_daemon(listener);
-	close(listener);
+		be_daemon(&sockets);
+	for (int i = 0; i < sockets.count; i++)
+		close(sockets.items[i].fd);
 	if (!answers(c, pid)) {
 		kill(pid, SIGTERM);
 		fail_set(&f, FAIL_SYSTEM, "the proxy does not answer on %s", c->proxy_listen);
@@ -291,6 +365,8 @@ stop(const struct config *c, bool force)
 	unlink(paths.pid);
 	if (c->listen.path)
 		unlink(c->listen.path);
+	if (c->tls_listen.path && config_has_tls(c))
+		unlink(c->tls_listen.path);
 	event_audit(c, "proxy_stop", NULL);
 	printf("The proxy has stopped.\n");
 	return 0;
