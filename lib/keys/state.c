@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +16,8 @@
 #include <unistd.h>
 
 #define LINE_START_MAX 1600	/* what the quick ways read to find a label: 255 bytes, all escaped, are 1,535 */
+#define EDITOR_LOOKS 20		/* an editor empties the file before it fills it: half a text may soon be a whole one */
+#define EDITOR_LOOK_MS 10
 #define EPOCH_MAX 999999999999999	/* what its field holds */
 
 /* A read-only folder or file is good enough to lock, and to read. */
@@ -455,6 +458,10 @@ state_load(struct state_file *sf, struct state *st, char **aside, struct fail *f
 		/* A writer may have replaced it by now; only under the lock is what we see what we move. */
 		if (state_lock(sf, 2000, f) < 0)
 			return -1;
+		rc = read_state(sf, st, &why);
+	}
+	for (int i = 0; rc < 0 && why.kind == FAIL_INPUT && i < EDITOR_LOOKS; i++) {
+		poll(NULL, 0, EDITOR_LOOK_MS);
 		rc = read_state(sf, st, &why);
 	}
 	if (rc < 0 && f)

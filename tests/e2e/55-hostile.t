@@ -18,6 +18,51 @@ done < <(python3 "$root/tests/tools/hostile.py" "$PORT" "$D"; tail --pid=$E -f /
 pool_stop
 is $? 0 "the pool ends well"
 
+# state.json edited by hand, as editors do it: emptied, then filled; requests go on all the while
+auto
+pool_start
+ask /models
+"$TOOLS/load" -c 4 -d 3 -k "$U/models" >"$D/load" 2>&1 &
+L=$!
+for i in 1 2 3 4 5; do
+	sleep 0.4
+	python3 - "$D/state/state.json" $i <<'P'
+import json, sys, time
+s = json.load(open(sys.argv[1]))
+s["mine"] = int(sys.argv[2])
+s["keys"]["b"]["note"] = 'quotes " and \\ and ä'
+with open(sys.argv[1], "r+") as f:
+    f.truncate()
+    time.sleep(0.05)
+    json.dump(s, f, indent=2)
+P
+done
+wait $L
+is $? 0 "state.json edited in place under load: every request is answered"
+is "$(ls "$D"/state/state.json.corrupt.* 2>/dev/null)" "" "the half-written file is not taken for a broken one"
+is "$(jq -c '[.mine, .keys.b.note, .auto_rotate]' "$D/state/state.json")" '[5,"quotes \" and \\ and ä",true]' "the edit is kept"
+pool_stop
+
+# labels with anything in them: books, trace and log stay JSON
+long=$(printf 'ü%.0s' $(seq 100))
+rm "$D"/auths/*
+printf 'KMI_API_KEY=sk-fake-q-000q\nKMI_KEY_LABEL=%s\n' "'a\"b\\c}{: '" >"$D/auths/q.env"
+printf 'KMI_API_KEY=sk-fake-l-000l\nKMI_KEY_LABEL=%s\n' "$long" >"$D/auths/l.env"
+printf 'KMI_API_KEY=sk-fake-n-000n\nKMI_KEY_LABEL="x\\r\\nSet-Cookie: evil=1\\n{}"\n' >"$D/auths/n.env"
+auto
+fake_script '[{"key": "*", "nth": 2, "do": {"preset": "rate-retry-after"}}]'
+pool_start
+for i in 1 2 3 4 5 6 7; do ask /models; ! grep -qi evil "$D/head" || break; done
+ok "no header comes from a label" eval "! grep -qi evil '$D/head'"
+trace_wait 7
+ok "labels with quotes, line ends and 100 characters: state.json is JSON" jq -e ".keys | has(\"$long\")" "$D/state/state.json"
+ok "the trace too" jq -es 'length == 7' "$D/state/trace/trace.jsonl"
+is "$(jq '[.keys[].request_count] | add' "$D/state/state.json")" "$(jq -s '[.[].attempts | length] | add' "$D/state/trace/trace.jsonl")" "and the counts add up"
+pool_stop
+rm "$D"/auths/*
+keys a b c
+fake_script '[]'
+
 # few descriptors: fewer handlers than the setting allows; idle connections give way, and everybody is served
 auto
 mkdir "$D/limited"

@@ -294,7 +294,7 @@ def upstream_chunks():
         ok(b"hello" in got and not got.endswith(b"0\r\n\r\n"), "%s: what came, and no clean end" % what, got)
     script(do(status=500, framing="chunked", body={"repeat": "x", "bytes": 5000}, cut={"after_bytes": 100, "how": "close"}))
     got = talk(get(headers=CLOSE))
-    ok(status(got) in (500, 502) and len(upstream(3)) == 3, "an error that breaks off is still an error: others are tried", got[:200], len(upstream(3)))
+    ok(status(got) in (500, 502) and sum(1 for line in upstream(3) if line["status"] == 500) == 3, "an error that breaks off is still an error: others are tried", got[:200], len(upstream(3)))
     big = "".join("X-%d: %s\r\n" % (i, "v" * 1000) for i in range(400))
     script(raw("HTTP/1.1 200 OK\r\n" + big + "Content-Length: 2\r\n\r\nok"))
     got = talk(get(headers=CLOSE))
