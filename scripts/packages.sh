@@ -3,7 +3,7 @@
 # Quiet and at once when all are there. Without root (or sudo that asks nothing) it names what to install.
 set -eu
 build='gcc libc6-dev make pkg-config libcurl4-openssl-dev libjsmn-dev libbearssl-dev libsmartcols-dev libncurses-dev zlib1g-dev node-llhttp'
-run='curl ca-certificates'
+run='curl ca-certificates openssl'
 test='perl python3 openssl curl jq procps psmisc ca-certificates ucspi-tcp iproute2 util-linux golang-github-burntsushi-toml-dev'
 lint='cppcheck mandoc'
 bench='nginx-light'
