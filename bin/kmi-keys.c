@@ -10,6 +10,7 @@
 #include "base/json.h"
 #include "base/program.h"
 #include "keys/roster.h"
+#include "show/standing.h"
 #include "show/table.h"
 #include "show/words.h"
 
@@ -112,38 +113,14 @@ put_json(struct buf *out, const struct roster *r, const struct config *c)
 	buf_putc(out, '\n');
 }
 
-static enum tone
-tone_of(enum fitness fitness)
-{
-	switch (fitness) {
-	case FIT_HEALTHY:
-		return TONE_GOOD;
-	case FIT_WARN:
-	case FIT_EXHAUSTED:
-		return TONE_WARN;
-	case FIT_BLOCKED:
-		return TONE_BAD;
-	case FIT_DISABLED:
-		return TONE_DIM;
-	}
-	return TONE_NONE;
-}
-
-/* "rate limit, free in 4 min" */
 static void
 add_reason(struct table *t, const struct choose_fit *fit, time_t now)
 {
-	struct buf b = BUF(512), when = BUF(128);
+	struct buf b = BUF(512);
 
-	if (fit->fitness != FIT_DISABLED)
-		words_reason(&b, fit->reason);
-	if (fit->until && fit->fitness != FIT_DISABLED) {
-		words_when(&when, fit->until, now);
-		buf_printf(&b, fit->until < TIME_NEVER ? _(", free %s") : ", %s", buf_bad(&when) ? "?" : when.p);
-	}
+	standing_reason(&b, fit, now);
 	table_add(t, buf_bad(&b) ? "" : b.p, TONE_NONE);
 	buf_free(&b);
-	buf_free(&when);
 }
 
 /* The path below the folder of key files, which all have in common. */
@@ -186,7 +163,7 @@ put_pool(struct buf *out, const struct roster *r, const struct config *c, const 
 		if (accounts)
 			table_add(t, strcmp(k->account, k->label) != 0 ? k->account : "", TONE_NONE);
 		table_add(t, k->masked, TONE_NONE);
-		table_add(t, _(fitness_name(r->fit[i].fitness)), tone_of(r->fit[i].fitness));
+		table_add(t, _(fitness_name(r->fit[i].fitness)), standing_tone(r->fit[i].fitness));
 		add_reason(t, &r->fit[i], now);
 		if (priorities)
 			table_printf(t, TONE_NONE, "%d", k->priority);

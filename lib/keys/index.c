@@ -1,5 +1,7 @@
 #include "keys/index.h"
 
+#include "keys/health.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -8,7 +10,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define MAGIC "kmiindx1"
+#define MAGIC "kmiindx2"
 #define FILE_NAME "pool.index"
 
 /* The file: this head, then folders, keys, eligible (numbers of keys), strings. Offsets count from its start. */
@@ -16,7 +18,7 @@ struct head {
 	char magic[8];
 	uint64_t size;
 	uint64_t epoch, settings;
-	int64_t made_at, valid_until;
+	int64_t made_at, valid_until, health;
 	uint32_t automatic;
 	uint32_t folder_count, key_count, eligible_count;
 	uint64_t folders, keys, eligible, strings;
@@ -148,6 +150,7 @@ index_facts(const struct index *ix, struct index_facts *out)
 		.epoch = h->epoch,
 		.automatic = h->automatic,
 		.made_at = h->made_at,
+		.health = h->health,
 		.valid_until = h->valid_until,
 		.settings = h->settings,
 		.key_count = h->key_count,
@@ -390,10 +393,13 @@ index_decide(struct index *ix, const struct state *st, const struct config *c, b
 	const char **labels = calloc(n + 1, sizeof(*labels));
 	struct choose_set set = { .index = calloc(n + 1, sizeof(*set.index)) };
 	struct buf text = BUF(PART_MAX);
+	struct health health;
+	struct fail unread = { 0 };
 	struct maker m;
 	int rc = -1;
 
 	maker_init(&m);
+	(void)health_load(&health, c->state_dir, &unread);	/* none is less to choose by, not a failure */
 	if (!keys || !fit || !labels || !set.index) {
 		fail_memory(f);
 		goto out;
@@ -410,8 +416,9 @@ index_decide(struct index *ix, const struct state *st, const struct config *c, b
 		index_key(ix, i, &k);
 		books = state_find(st, k.label);
 		keys[i] = (struct choose_key){
-			.label = k.label, .account = k.account, .disabled = k.disabled, .books = books, .usage_left = -1
+			.label = k.label, .account = k.account, .disabled = k.disabled, .books = books
 		};
+		health_tell(&health, k.hash, now, &keys[i]);
 		flat->state_offset = books ? books->offset : 0;
 	}
 	choose_fitness(keys, n, c, now, fit);
@@ -426,12 +433,14 @@ index_decide(struct index *ix, const struct state *st, const struct config *c, b
 	m.head.epoch = st->head.epoch;
 	m.head.automatic = automatic;
 	m.head.made_at = now;
+	m.head.health = st->head.last_health_refresh;
 	m.head.valid_until = set.valid_until;
 	m.head.set_text = keep(&m, text.p);
 	m.head.set_text_size = text.n;
 	rc = maker_finish(&m, ix, f);
 out:
 	maker_free(&m);
+	health_free(&health);
 	buf_free(&text);
 	free(keys);
 	free(fit);

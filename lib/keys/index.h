@@ -42,6 +42,7 @@ struct index_facts {
 	uint64_t epoch;		/* of state.json */
 	bool automatic;
 	int64_t made_at, valid_until;	/* wall time */
+	int64_t health;		/* when health.json was refreshed */
 	uint64_t settings;	/* a fingerprint of the settings it was made under */
 	size_t key_count, eligible_count, folder_count;
 	struct str set_text;	/* what a trace line says of the eligible keys */
@@ -53,7 +54,7 @@ typedef int (*index_describe)(const struct config *c, const char *const *labels,
 
 /* Makes one from a fresh look at the key files. Eligible keys follow by index_decide(). */
 int index_from_auths(struct index *ix, const struct auths *a, uint64_t settings, struct fail *f);
-/* The same keys with new decisions: from the books in `st` (whose offsets it takes over), the clock and the mode. */
+/* The same keys with new decisions: from the books in `st` (whose offsets it takes over), health.json, the clock, the mode. */
 int index_decide(struct index *ix, const struct state *st, const struct config *c, bool automatic, time_t now,
     index_describe describe, struct fail *f);
 int index_write(const struct index *ix, const char *state_dir, struct fail *f);

@@ -30,8 +30,8 @@ fingerprint(const struct config *c)
 	struct buf b = BUF(1 << 20);
 	char sum[DIGEST_SHORT_SIZE];
 
-	buf_printf(&b, "%s\n%s\n%d\n%d\n%d\n", c->auths_dir, c->upstream_base_url, c->rotate_include_warn,
-	    c->require_usage_before_request, (int)c->rotate_strategy);
+	buf_printf(&b, "%s\n%s\n%d\n%d\n%d\n%d\n", c->auths_dir, c->upstream_base_url, c->rotate_include_warn,
+	    c->require_usage_before_request, c->fail_open_on_empty_cache, (int)c->rotate_strategy);
 	for (char **h = c->upstream_allowlist; h && *h; h++)
 		buf_printf(&b, "%s\n", *h);
 	digest_short(buf_view(&b), sum);
@@ -80,7 +80,7 @@ keyring_open(struct keyring *kr, const struct config *c, index_describe describe
 	char *path;
 	int rc;
 
-	*kr = (struct keyring){ .config = c, .describe = describe, .settings = fingerprint(c) };
+	*kr = (struct keyring){ .config = c, .describe = describe, .settings = fingerprint(c), .health_at = -1 };
 	kr->looked_ms = kr->glanced_ms = INT64_MIN / 2;
 	kr->own_turn = digest_below(1u << 20);
 	if (state_open(&kr->state, c->state_dir, &trouble) < 0)
@@ -195,7 +195,7 @@ decisions_hold(const struct keyring *kr, const struct state_head *head, time_t n
 
 	index_facts(&kr->index, &x);
 	return x.epoch == head->epoch && x.automatic == is_automatic(kr, head) && now < x.valid_until &&
-	    now >= x.made_at - 1;
+	    now >= x.made_at - 1 && x.health == head->last_health_refresh;
 }
 
 static bool
@@ -734,6 +734,7 @@ keyring_pick(struct keyring *kr, struct picking *g, struct pick *p, struct pick_
 			end(kr);
 			return PICK_NONE;
 		}
+		kr->health_at = head.last_health_refresh;
 		answer = pick_locked(kr, g, p, none, &head);
 		end(kr);
 		if (answer != PICK_KEY)

@@ -34,6 +34,7 @@ struct keyring {
 	int64_t looked_ms;		/* when all key files were last compared, monotonic */
 	int64_t glanced_ms;		/* and when a few of them */
 	long long own_turn;		/* the rotation without books */
+	time_t health_at;		/* when health was refreshed last, as the books say; -1: not looked yet */
 	struct fail trouble;		/* why there are no books, or what was set aside; see keyring_trouble() */
 };
 

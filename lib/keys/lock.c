@@ -197,6 +197,15 @@ lock_file_changed(struct state_key *k, const char *tag)
 	return true;
 }
 
+bool
+lock_recheck_passed(struct state_key *k, time_t asked)
+{
+	if (k->blocked.until == 0 || !reason_starts(&k->blocked, "auth") || k->blocked.set_at > asked)
+		return false;
+	lock_drop(&k->blocked);
+	return true;
+}
+
 void
 lock_clear(struct state_key *k)
 {

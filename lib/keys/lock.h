@@ -44,6 +44,9 @@ bool lock_account_served(struct state_key *k, const struct state_key *by, time_t
 /* The key's file is not the one a lock was set for: all locks end. True when something changed. */
 bool lock_file_changed(struct state_key *k, const char *tag);
 
+/* /usages answered well to an asking that began at `asked`: a block for bad credentials is over. True when something changed. */
+bool lock_recheck_passed(struct state_key *k, time_t asked);
+
 void lock_clear(struct state_key *k);	/* by hand */
 
 #endif

@@ -44,6 +44,7 @@ roster_load(struct roster *r, const struct config *c, time_t now, struct fail *f
 	*r = (struct roster){ 0 };
 	(void)auths_scan(&r->auths, c, &r->no_keys);	/* an empty pool says it all */
 	load_books(r, c);
+	(void)health_load(&r->health, c->state_dir, &r->no_health);
 	count = r->auths.count;
 	r->keys = calloc(count + 1, sizeof(*r->keys));
 	r->fit = calloc(count + 1, sizeof(*r->fit));
@@ -59,8 +60,8 @@ roster_load(struct roster *r, const struct config *c, time_t now, struct fail *f
 			.account = k->account,
 			.disabled = k->disabled,
 			.books = books_of(&r->state, k),
-			.usage_left = -1,
 		};
+		health_tell(&r->health, k->hash, now, &r->keys[i]);
 	}
 	choose_fitness(r->keys, count, c, now, r->fit);
 	return 0;
@@ -71,6 +72,7 @@ roster_free(struct roster *r)
 {
 	free(r->keys);
 	free(r->fit);
+	health_free(&r->health);
 	state_free(&r->state);
 	auths_free(&r->auths);
 	*r = (struct roster){ 0 };

@@ -1,5 +1,5 @@
 /*
- * roster: everybody in the pool, in its order, with all that is known of each: key file, books, standing.
+ * roster: everybody in the pool, in its order, with all that is known of each: key file, books, quota, standing.
  *
  * For the tools that tell a person about the pool. A request has no time for it.
  *
@@ -18,14 +18,16 @@
 #include "base/config.h"
 #include "keys/auths.h"
 #include "keys/choose.h"
+#include "keys/health.h"
 #include "keys/state.h"
 
 struct roster {
 	struct auths auths;
 	struct state state;
+	struct health health;
 	struct choose_key *keys;	/* both in the order of auths.keys */
 	struct choose_fit *fit;
-	struct fail no_keys, no_books;	/* kind FAIL_NONE: all is well */
+	struct fail no_keys, no_books, no_health;	/* kind FAIL_NONE: all is well */
 };
 
 int roster_load(struct roster *r, const struct config *c, time_t now, struct fail *f);

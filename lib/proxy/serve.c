@@ -5,7 +5,9 @@
 #include "books/events.h"
 #include "books/prompt.h"
 #include "books/trace.h"
+#include "keys/refresh.h"
 #include "proxy/access.h"
+#include "proxy/aside.h"
 #include "proxy/conn.h"
 #include "proxy/exchange.h"
 #include "proxy/reply.h"
@@ -165,6 +167,19 @@ write_trace(struct exchange *x, int64_t bytes_before)
 		event_log(x->config, EVENT_ERROR, f.text, NULL);
 }
 
+/* A request that found health old has it refreshed, after its own answer and not waiting for that. */
+static void
+renew_health(struct serve *s)
+{
+	static const char *const health[] = { "kmi-health", "--refresh", "--quiet", NULL };
+	time_t last = s->keyring.health_at;
+	struct fail f = { 0 };
+
+	if (last >= 0 && refresh_due(s->config, last, clock_wall()) && aside_run(health, &f) < 0 &&
+	    event_due(s->config, "health"))
+		event_log(s->config, EVENT_WARNING, f.text, NULL);
+}
+
 /* Where the request would go below the base path; else why it goes nowhere. */
 static bool
 find_path(const struct config *c, const struct request *r, struct str *path, struct refusal *no, char message[512])
@@ -257,6 +272,7 @@ serve_request(struct connection *k)
 		x.keep = false;
 	write_trace(&x, before);
 	tell_troubles(s);
+	renew_health(s);
 	k->keep = x.keep && !k->conn.draining && !k->conn.gone;
 	exchange_free(&x);
 	buf_free(&cors);

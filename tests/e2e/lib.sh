@@ -16,6 +16,7 @@ TOOLS=$root/${BUILD:-build}/tests/tools
 for v in $(env | sed -n 's/^\(KMI_[A-Z_]*\|SSL_CERT_[A-Z]*\|CURL_CA_BUNDLE\|[A-Za-z]*_[pP][rR][oO][xX][yY]\)=.*/\1/p'); do
 	unset "$v"
 done
+export KMI_USAGE_CACHE_SECONDS=0		# no requests upstream but those that the test makes
 D=$(mktemp -d "${TMPDIR:-/tmp}/kmi-e2e.XXXXXX")
 started=()
 n=0 failed=0

@@ -34,10 +34,12 @@ describe(const struct config *c, const char *const *labels, size_t count, struct
 	return 0;
 }
 
+static char no_state[] = "/nonexistent";
+
 static void
 round_trip(int n)
 {
-	struct config c = { 0 };
+	struct config c = { .state_dir = no_state };
 	struct auths a = pool_of(n);
 	struct index ix = { 0 }, back;
 	struct state st = { .head.epoch = 7 };
@@ -69,7 +71,7 @@ round_trip(int n)
 static void
 damaged(void)
 {
-	struct config c = { 0 };
+	struct config c = { .state_dir = no_state };
 	struct auths a = pool_of(5);
 	struct index ix = { 0 };
 	struct state st = { 0 };
