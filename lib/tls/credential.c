@@ -24,6 +24,8 @@ struct credential {
 
 /* ---- PEM ---------------------------------------------------------------------------------------------------- */
 
+#define COPY_AGAIN "copy it again from where it was made"
+
 static void
 append(void *to, const void *p, size_t n)
 {
@@ -68,13 +70,16 @@ each_object(struct str text, const char *name, int (*take)(void *, const char *,
 			break;
 		case BR_PEM_ERROR:
 			fail_set(f, FAIL_USAGE, "%s: the PEM text is damaged", name);
+			fail_hint(f, COPY_AGAIN);
 			goto out;
 		}
 	}
-	if (inside)
+	if (inside) {
 		fail_set(f, FAIL_USAGE, "%s: the file ends in the middle", name);
-	else
+		fail_hint(f, COPY_AGAIN);
+	} else {
 		rc = 0;
+	}
 out:
 	explicit_bzero(&pem, sizeof(pem));
 	buf_wipe(&der);
@@ -175,27 +180,17 @@ read_key(struct credential *c, struct str text, const char *name, struct fail *f
 
 /* ---- whether they belong together --------------------------------------------------------------------------- */
 
-static bool
-same_number(const unsigned char *a, size_t a_size, const unsigned char *b, size_t b_size)
-{
-	for (; a_size && *a == 0; a_size--)
-		a++;
-	for (; b_size && *b == 0; b_size--)
-		b++;
-	return a_size == b_size && memcmp(a, b, a_size) == 0;
-}
-
+/* What the private key does to a number the public one undoes. */
 static bool
 rsa_fits(const br_rsa_private_key *key, const br_rsa_public_key *certified)
 {
-	unsigned char n[RSA_BITS_MAX / 8], e[4];
-	br_rsa_compute_modulus modulus = br_rsa_compute_modulus_get_default();
-	uint32_t exponent = br_rsa_compute_pubexp_get_default()(key);
+	unsigned char probe[RSA_BITS_MAX / 8], again[RSA_BITS_MAX / 8];
+	size_t size = (key->n_bitlen + 7) / 8;
 
-	for (int i = 0; i < 4; i++)
-		e[i] = (unsigned char)(exponent >> (24 - 8 * i));
-	return modulus(n, key) <= sizeof(n) && same_number(n, modulus(NULL, key), certified->n, certified->nlen) &&
-	    same_number(e, sizeof(e), certified->e, certified->elen);
+	for (size_t i = 0; i < size; i++)
+		probe[i] = again[i] = (unsigned char)i;
+	return size == certified->nlen && br_rsa_private_get_default()(again, key) &&
+	    br_rsa_public_get_default()(again, size, certified) && memcmp(again, probe, size) == 0;
 }
 
 static bool
