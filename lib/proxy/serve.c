@@ -81,7 +81,7 @@ read_until(struct connection *k, enum request_progress wanted, struct refusal *n
 	struct conn *c = &k->conn;
 	const struct config *cfg = k->serve->config;
 	int64_t now = clock_mono_ms(), head_end = now + HEAD_MS, idle_end = now + cfg->proxy_idle_seconds * 1000;
-	int64_t body_end = now + BODY_STALL_MS, first_end = now + FIRST_MS;
+	int64_t body_end = now + BODY_STALL_MS, first_end = now + FIRST_MS, hurry_end = 0, end;
 
 	for (;;) {
 		size_t used = 0;
@@ -102,9 +102,16 @@ read_until(struct connection *k, enum request_progress wanted, struct refusal *n
 				return NOTHING;
 			if (idle_end > first_end)
 				idle_end = first_end;
+		} else if (c->draining && !hurry_end) {
+			/* Others want the place: a head that comes byte by byte does not keep it. */
+			hurry_end = clock_mono_ms() + FIRST_MS;
+			if (head_end > hurry_end)
+				head_end = hurry_end;
 		}
-		now = wanted == REQUEST_DONE ? body_end : k->request.started ? head_end : idle_end;
-		if (conn_wait(c, POLLIN, now)) {
+		end = wanted == REQUEST_DONE ? body_end : k->request.started ? head_end : idle_end;
+		/* Bytes that always come in time do not make the head any younger. */
+		if (conn_wait(c, POLLIN, end) &&
+		    (wanted == REQUEST_DONE || !k->request.started || clock_mono_ms() < end)) {
 			body_end = clock_mono_ms() + BODY_STALL_MS;
 			continue;
 		}

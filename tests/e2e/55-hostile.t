@@ -63,6 +63,29 @@ rm "$D"/auths/*
 keys a b c
 fake_script '[]'
 
+# heads that come byte by byte take no place from anybody
+auto
+pool_start KMI_PROXY_MAX_CONNECTIONS=8
+python3 - "$PORT" <<'P' &
+import socket, sys, time
+head = b"GET /kmi-rotor/v1/models HTTP/1.1\r\nHost: localhost\r\nX-Long: " + b"a" * 60000
+socks = [socket.create_connection(("127.0.0.1", int(sys.argv[1]))) for _ in range(8)]
+for b in head:
+    for s in socks:
+        try:
+            s.send(bytes([b]))
+        except OSError:
+            pass
+    time.sleep(0.002)
+P
+I=$!; started+=($I)
+sleep 1
+ask /models -m 6
+is "$CODE" 200 "eight slow heads at the cap of eight: another client is served within seconds"
+sleep 0.2
+kill $I; wait $I 2>/dev/null
+pool_stop
+
 # few descriptors: fewer handlers than the setting allows; idle connections give way, and everybody is served
 auto
 mkdir "$D/limited"
