@@ -10,8 +10,8 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/listener.h"
-#include "base/pidfile.h"
 #include "base/program.h"
+#include "base/superserver.h"
 #include "keys/roster.h"
 #include "show/look.h"
 #include "show/words.h"
@@ -53,8 +53,7 @@ struct status {
 	const struct config *c;
 	struct roster r;
 	struct listeners l;
-	bool running;
-	pid_t pid;		/* ours, as proxy.pid has it; 0 = none runs */
+	struct superserver by;
 	char *url, *daemon_log;
 	struct alert alerts[ALERTS_MAX];
 	size_t alert_count;
@@ -77,26 +76,6 @@ alert(struct status *s, const char *hint, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(a->text, sizeof(a->text), fmt, ap);
 	va_end(ap);
-}
-
-/* Who may hold the address for us: our programs, and superservers that start them. */
-static bool
-is_ours(const char *command)
-{
-	static const char *const servers[] = {
-		"kmi-", "systemd", "s6-", "tcpserver", "xinetd", "inetd", "socat",
-	};
-
-	for (size_t i = 0; i < sizeof(servers) / sizeof(servers[0]); i++)
-		if (str_starts(str_from(command), servers[i]))
-			return true;
-	return false;
-}
-
-static bool
-held_by_stranger(const struct status *s)
-{
-	return s->l.count && !is_ours(s->l.items[0].command);
 }
 
 /* The address a client on this machine connects to: a wildcard is none. */
@@ -130,26 +109,19 @@ make_url(const struct config *c)
 static int
 look_at_proxy(struct status *s, struct fail *f)
 {
-	char *path = file_join(s->c->state_dir, "proxy.pid");
-
 	s->url = make_url(s->c);
 	s->daemon_log = file_join(s->c->state_dir, "logs/proxy.out");
-	if (!path || !s->url || !s->daemon_log) {
-		free(path);
+	if (!s->url || !s->daemon_log)
 		return fail_memory(f);
-	}
-	s->pid = pidfile_read(path);
-	free(path);
-	if (listener_find(&s->l, &s->c->listen, s->pid, f) < 0)
+	if (superserver_find(&s->by, s->c, &s->l, f) < 0)
 		return -1;
-	s->running = s->pid || s->l.listening;
-	if (s->pid && !s->l.listening)
+	if (s->by.kind == SUPERSERVER_EMBEDDED && !s->l.listening)
 		alert(s, _("see kmi proxy-logs"), _("the proxy (process %ld) runs, but nobody listens on %s"),
-		    (long)s->pid, s->c->proxy_listen);
-	if (held_by_stranger(s))
+		    (long)s->by.pid, s->c->proxy_listen);
+	if (s->by.kind == SUPERSERVER_STRANGER)
 		alert(s, _("stop it, or choose another KMI_PROXY_LISTEN"),
 		    _("%s is held by another program: %s (process %ld)"), s->c->proxy_listen,
-		    s->l.items[0].command, (long)s->l.items[0].pid);
+		    s->by.command, (long)s->by.pid);
 	return 0;
 }
 
@@ -200,7 +172,7 @@ put_proxy(struct json_out *o, const struct status *s)
 {
 	json_open(o, '{');
 	json_key(o, "running");
-	json_put_bool(o, s->running);
+	json_put_bool(o, s->by.running);
 	json_key(o, "host");
 	json_put_cstr(o, connect_host(s->c));
 	json_key(o, "port");
@@ -214,9 +186,13 @@ put_proxy(struct json_out *o, const struct status *s)
 	json_open(o, '[');
 	for (size_t i = 0; i < s->l.count; i++)
 		json_put_int(o, s->l.items[i].pid);
-	if (s->pid && s->l.count == 0)
-		json_put_int(o, s->pid);
+	if (s->by.pid && s->l.count == 0)
+		json_put_int(o, s->by.pid);
 	json_close(o, ']');
+	json_key(o, "superserver");
+	json_put_cstr(o, superserver_name(s->by.kind));
+	json_key(o, "unit");
+	json_put_cstr(o, *s->by.unit ? s->by.unit : NULL);
 	json_key(o, "daemon_log");
 	json_put_cstr(o, s->daemon_log);
 	json_close(o, '}');
@@ -344,20 +320,22 @@ static void
 put_proxy_line(struct buf *out, const struct status *s, const struct look *look)
 {
 	put_label(out, look, _("proxy"));
-	if (!s->running) {
+	if (!s->by.running) {
 		put_toned(out, look, TONE_BAD, _("not running"));
 		buf_printf(out, _(" (it would listen on %s)\n"), s->url);
 		return;
 	}
-	if (held_by_stranger(s))
+	if (s->by.kind == SUPERSERVER_STRANGER)
 		put_toned(out, look, TONE_WARN, _("not ours"));
 	else
 		put_toned(out, look, TONE_GOOD, _("running"));
 	buf_printf(out, ", %s", s->url);
-	if (s->l.count)
+	if (*s->by.unit)
+		buf_printf(out, s->by.user ? _(", by systemd for this user (%s)") : _(", by systemd (%s)"), s->by.unit);
+	else if (s->l.count)
 		buf_printf(out, ", %s (%ld)", s->l.items[0].command, (long)s->l.items[0].pid);
-	else if (s->pid)
-		buf_printf(out, _(", process %ld"), (long)s->pid);
+	else if (s->by.pid)
+		buf_printf(out, _(", process %ld"), (long)s->by.pid);
 	buf_putc(out, '\n');
 }
 

@@ -60,7 +60,7 @@ status -- --json
 ok 'exit 0' eq "$code$err" 0
 ok 'mode' eq "$(json "d['mode']")" dry-run
 ok 'nobody listens' eq "$(json "d['proxy']")" "{'running': False, 'host': '127.0.0.1', 'port': $port, \
-'url': 'http://127.0.0.1:$port/kmi-rotor/v1', 'pids': [], 'daemon_log': '$dir/home/.kmi/logs/proxy.out'}"
+'url': 'http://127.0.0.1:$port/kmi-rotor/v1', 'pids': [], 'superserver': None, 'unit': None, 'daemon_log': '$dir/home/.kmi/logs/proxy.out'}"
 ok 'no keys' eq "$(json "d['keys']['total'], d['active_key']")" "(0, None)"
 ok 'said as an alert' has "$(alerts)" 'no usable key file in _auths'
 ok 'settings' eq "$(json "d['upstream'], d['policy'], d['cache'], d['payment_block_seconds']")" \
