@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-#define BODY_MAX (64u << 10)
+#define BODY_MAX (512u << 10)	/* the path stands in it twice, and may have each byte escaped */
 #define TEXT "This is a dry run: kmi chose a key and kept its books, but asked nobody."
 #define MODEL "kimi-for-coding"
 

@@ -18,6 +18,17 @@ done < <(python3 "$root/tests/tools/hostile.py" "$PORT" "$D"; tail --pid=$E -f /
 pool_stop
 is $? 0 "the pool ends well"
 
+# an idle handler that is killed just before it gets a connection
+pool_start
+for i in $(seq 20); do
+	ask /models
+	kill -9 $(pgrep -P "$POOL") 2>/dev/null
+	ask /models
+	echo "$CODE"
+done >"$D/codes"
+is "$(sort "$D/codes" | uniq -c | tr -s ' ')" " 20 200" "idle handlers are killed: every next client is served"
+pool_stop
+
 # state.json edited by hand, as editors do it: emptied, then filled; requests go on all the while
 auto
 pool_start

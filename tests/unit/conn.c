@@ -1,0 +1,265 @@
+/* The client's end over real socket pairs and pipes: what is noticed, and when a wait ends. */
+#include "proxy/conn.h"
+
+#include "base/clock.h"
+
+#include "check.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static struct conn c;
+static int peer, control;
+
+static void
+open_pair(void)
+{
+	int s[2], k[2];
+
+	socketpair(AF_UNIX, SOCK_STREAM, 0, s);
+	socketpair(AF_UNIX, SOCK_SEQPACKET, 0, k);
+	conn_init(&c, s[0], s[0], k[0]);
+	peer = s[1];
+	control = k[1];
+}
+
+static void
+close_pair(void)
+{
+	conn_free(&c);
+	close(c.in);
+	close(c.control);
+	if (peer >= 0)
+		close(peer);
+	if (control >= 0)
+		close(control);
+}
+
+static int64_t
+in_ms(int ms)
+{
+	return clock_mono_ms() + ms;
+}
+
+static void
+reading(void)
+{
+	open_pair();
+	CHECK_NAMED(!conn_read(&c) && !c.eof && !c.gone, "nothing there: nothing read, and no end");
+	CHECK(write(peer, "hello", 5) == 5);
+	CHECK_NAMED(conn_wait(&c, POLLIN, in_ms(1000)), "a wait takes in what has come");
+	CHECK_STR(c.rx.p, "hello");
+	CHECK_NAMED(!conn_wait(&c, POLLIN, in_ms(20)), "and ends at its time when nothing more does");
+	CHECK(write(peer, "bye", 3) == 3);
+	close(peer);
+	peer = -1;
+	CHECK(conn_wait(&c, POLLIN, in_ms(1000)));
+	CHECK_STR(c.rx.p, "hellobye");
+	CHECK_NAMED(!c.gone, "what was sent before the end is read first");
+	CHECK(conn_wait(&c, POLLIN, in_ms(1000)));
+	CHECK_NAMED(c.eof && c.gone, "a socket that has ended: nobody waits for an answer");
+	close_pair();
+}
+
+static void
+reading_has_a_bound(void)
+{
+	static char piece[65536];
+	struct pollfd fds[2];
+
+	open_pair();
+	fcntl(peer, F_SETFL, O_NONBLOCK);
+	for (int i = 0; i < 64; i++) {
+		while (write(peer, piece, sizeof(piece)) > 0)
+			;
+		conn_read(&c);
+	}
+	CHECK_NAMED(c.rx.n <= CONN_RX_MAX, "what nobody takes is read up to a bound");
+	conn_watch(&c, fds);
+	CHECK_NAMED(!(fds[0].events & POLLIN), "and then no longer waited for: no loop around bytes that have no room");
+	CHECK_NAMED(fds[0].events & POLLRDHUP, "but the client's leaving is");
+	close_pair();
+}
+
+static void
+writing(void)
+{
+	static char big[1 << 20];
+	char *got = malloc(sizeof(big));
+	size_t n = 0;
+
+	for (size_t i = 0; i < sizeof(big); i++)
+		big[i] = (char)(i * 7 + i / 251);
+	open_pair();
+	conn_send(&c, STR("ab"));
+	CHECK_INT(conn_pending(&c), 0);
+	CHECK(read(peer, got, 10) == 2);
+	conn_send(&c, (struct str){ big, sizeof(big) / 2 });
+	conn_send(&c, (struct str){ big + sizeof(big) / 2, sizeof(big) / 2 });
+	CHECK_NAMED(conn_pending(&c) > 0, "what a slow client does not take is queued");
+	CHECK_NAMED(!conn_finish(&c, in_ms(20)), "finishing has a time too");
+	while (n < sizeof(big)) {
+		ssize_t r = recv(peer, got + n, sizeof(big) - n, MSG_DONTWAIT);
+
+		if (r <= 0 && !conn_wait(&c, POLLOUT, in_ms(1000)))
+			break;
+		n += r > 0 ? (size_t)r : 0;
+	}
+	CHECK_NAMED(n == sizeof(big) && memcmp(big, got, n) == 0, "and arrives whole and in order");
+	CHECK(conn_finish(&c, in_ms(20)));
+	CHECK_INT(c.bytes_out, sizeof(big) + 2);
+	close(peer);
+	peer = -1;
+	conn_send(&c, STR("x"));
+	CHECK_NAMED(c.gone && conn_pending(&c) == 0, "to one who left nothing is queued");
+	CHECK_NAMED(!conn_finish(&c, in_ms(1000)), "and nothing finishes");
+	close_pair();
+	free(got);
+}
+
+static void
+leaving(void)
+{
+	struct pollfd fds[2];
+
+	open_pair();
+	conn_watch(&c, fds);
+	CHECK_INT(poll(fds, 2, 0), 0);
+	close(peer);
+	peer = -1;
+	CHECK_NAMED(poll(fds, 2, 1000) == 1, "leaving wakes a poll that waits for neither bytes nor room");
+	conn_noticed(&c, fds);
+	CHECK(c.gone);
+	close_pair();
+}
+
+static void
+control_line(void)
+{
+	open_pair();
+	CHECK(send(control, "d", 1, 0) == 1);
+	CHECK_NAMED(conn_wait(&c, POLLIN, in_ms(1000)) && c.draining, "a byte on the control line: finish up");
+	CHECK_NAMED(!conn_wait(&c, POLLIN, in_ms(20)), "told once, the line wakes nobody again");
+	close_pair();
+	open_pair();
+	close(control);
+	control = -1;
+	CHECK_NAMED(conn_wait(&c, POLLIN, in_ms(1000)) && c.draining, "so is its end: the parent was killed");
+	close_pair();
+}
+
+static void
+pipes(void)
+{
+	int in[2], out[2];
+	char got[8] = "";
+
+	if (pipe(in) < 0 || pipe(out) < 0)
+		return;
+	conn_init(&c, in[0], out[1], -1);
+	CHECK(write(in[1], "hi", 2) == 2);
+	close(in[1]);
+	CHECK(conn_wait(&c, POLLIN, in_ms(1000)));
+	CHECK(conn_wait(&c, POLLIN, in_ms(1000)));
+	CHECK_NAMED(c.eof && !c.gone, "a pipe that ended has no further request, but its answer is waited for");
+	conn_send(&c, STR("yes"));
+	CHECK(read(out[0], got, sizeof(got)) == 3);
+	CHECK_STR(got, "yes");
+	conn_linger(&c, 1000, 1000);
+	conn_free(&c);
+	close(in[0]);
+	close(out[0]);
+	close(out[1]);
+}
+
+/* How long a client that goes on sending (every step_ms) is listened to. */
+static int64_t
+linger_for(int step_ms, int silence_ms, int most_ms, bool draining)
+{
+	int64_t begin, took;
+	pid_t child;
+
+	open_pair();
+	child = fork();
+	if (child == 0) {
+		close(c.in);
+		for (int i = 0; i < 5000; i++) {
+			if (send(peer, "more", 4, MSG_NOSIGNAL) < 0)
+				break;
+			if (step_ms)
+				poll(NULL, 0, step_ms);
+		}
+		if (step_ms)
+			poll(NULL, 0, 3000);
+		_exit(0);
+	}
+	c.draining = draining;
+	begin = clock_mono_ms();
+	conn_linger(&c, silence_ms, most_ms);
+	took = clock_mono_ms() - begin;
+	kill(child, SIGKILL);
+	waitpid(child, NULL, 0);
+	close_pair();
+	return took;
+}
+
+static void
+lingering(void)
+{
+	int64_t ms;
+
+	ms = linger_for(10, 200, 600, false);
+	CHECK_NAMED(ms >= 600 && ms < 1500, "one who sends on is listened to, but not for ever");
+	ms = linger_for(1000, 100, 5000, false);
+	CHECK_NAMED(ms >= 100 && ms < 900, "one who is silent not so long");
+	ms = linger_for(10, 100, 5000, true);
+	CHECK_NAMED(ms >= 100 && ms < 1500, "when others want the place, neither");
+	open_pair();
+	close(peer);
+	peer = -1;
+	ms = clock_mono_ms();
+	conn_linger(&c, 1000, 1000);
+	CHECK_NAMED(clock_mono_ms() - ms < 500, "one who has left not at all");
+	close_pair();
+}
+
+static void
+aborting(void)
+{
+	open_pair();
+	conn_abort(&c);
+	CHECK(c.gone);
+	conn_send(&c, STR("never"));
+	CHECK_INT(c.bytes_out, 0);
+	close_pair();
+}
+
+/* Last: there is no way back from it. */
+static void
+stopping(void)
+{
+	open_pair();
+	conn_stop_all();
+	CHECK_NAMED(conn_wait(&c, POLLIN, in_ms(50)) || c.gone, "told to stop: a wait ends");
+	CHECK_NAMED(c.gone && c.stopped, "as gone, and known why");
+	close_pair();
+}
+
+int
+main(void)
+{
+	reading();
+	reading_has_a_bound();
+	writing();
+	leaving();
+	control_line();
+	pipes();
+	lingering();
+	aborting();
+	stopping();
+	return check_done();
+}
