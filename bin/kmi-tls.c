@@ -17,6 +17,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "base/notify.h"
 #include "base/passed.h"
 #include "base/peer.h"
 #include "base/program.h"
@@ -351,9 +352,17 @@ take_signals(struct front *fr)
 {
 	struct signalfd_siginfo si;
 
-	while (read(fr->signals, &si, sizeof(si)) == sizeof(si))
-		if (si.ssi_signo != SIGCHLD && !fr->stopping)
+	while (read(fr->signals, &si, sizeof(si)) == sizeof(si)) {
+		if (si.ssi_signo == SIGCHLD || fr->stopping)
+			continue;
+		if (si.ssi_signo != SIGHUP) {
 			begin_stop(fr);
+			continue;
+		}
+		renew_credential(fr);
+		if (fr->backend.pool)
+			kill(fr->backend.pool, SIGHUP);	/* its settings, too */
+	}
 }
 
 static void
@@ -384,6 +393,7 @@ serve_clients(struct front *fr, struct fail *f)
 
 	if (own && backend_start(&fr->backend, f) < 0)
 		return -1;
+	notify_systemd("READY=1");
 	while (!fr->stopping) {
 		await(fr, own && !fr->backend.pool ? RESTART_MS / 10 : -1);
 		pool = reap(fr);
@@ -408,6 +418,7 @@ drain(struct front *fr)
 {
 	int64_t until = clock_mono_ms() + fr->config->proxy_drain_seconds * 1000 + STOP_MS;
 
+	notify_systemd("STOPPING=1");
 	signal(SIGTERM, SIG_IGN);
 	while ((fr->children > 0 || fr->backend.pool) && clock_mono_ms() < until) {
 		await(fr, 100);
@@ -431,6 +442,8 @@ prepare(struct front *fr, struct fail *f)
 	sigaddset(&mine, SIGCHLD);
 	sigaddset(&mine, SIGTERM);
 	sigaddset(&mine, SIGINT);
+	if (!program_has_terminal())
+		sigaddset(&mine, SIGHUP);
 	sigprocmask(SIG_BLOCK, &mine, &fr->old_mask);
 	fr->signals = signalfd(-1, &mine, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (fr->signals < 0)

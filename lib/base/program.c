@@ -48,6 +48,16 @@ program_language(void)
 		config_free(&c);
 }
 
+bool
+program_has_terminal(void)
+{
+	int fd = open("/dev/tty", O_RDONLY | O_NOCTTY | O_CLOEXEC);
+
+	if (fd >= 0)
+		close(fd);
+	return fd >= 0;
+}
+
 int
 program_beside(const char *program, char *path, size_t size, struct fail *f)
 {

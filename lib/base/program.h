@@ -31,6 +31,7 @@
 #include "base/fail.h"
 
 #include <getopt.h>
+#include <stdbool.h>
 
 /*
  * Descriptors 0 to 2 are open (/dev/null where they were not), the umask is
@@ -45,6 +46,9 @@ void program_start(void);
  * errors in the command line below do so by themselves.
  */
 void program_language(void);
+/* A terminal that hangs up means it; a supervisor has no terminal, and SIGHUP is how it asks for new settings. */
+bool program_has_terminal(void);
+
 /* The path of a program of ours that lies in the folder of this one; -1 when it cannot be run. */
 int program_beside(const char *program, char *path, size_t size, struct fail *f);
 

@@ -516,17 +516,6 @@ wait_for_the_last(const struct pool *p)
 		poll(NULL, 0, 10);
 }
 
-/* A terminal that hangs up means it; a supervisor has no terminal, and SIGHUP is how it asks for new settings. */
-static bool
-has_terminal(void)
-{
-	int fd = open("/dev/tty", O_RDONLY | O_NOCTTY | O_CLOEXEC);
-
-	if (fd >= 0)
-		close(fd);
-	return fd >= 0;
-}
-
 /*
  * A channel a handler: the usual soft limit of 1,024 descriptors is a little too low for as many of them. Returns
  * how many there is room for; with fewer than wanted the cap is what makes idle connections give way.
@@ -572,7 +561,7 @@ pool_run(const struct pool_listener *listeners, int count, int ready_fd, const s
 	sigaddset(&mine, SIGCHLD);
 	sigaddset(&mine, SIGTERM);
 	sigaddset(&mine, SIGINT);
-	if (!has_terminal())
+	if (!program_has_terminal())
 		sigaddset(&mine, SIGHUP);
 	sigprocmask(SIG_BLOCK, &mine, &p.old_mask);
 	p.handlers = calloc((size_t)p.max, sizeof(*p.handlers));

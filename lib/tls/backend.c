@@ -87,6 +87,7 @@ leave_alone(void)
 	unsetenv("LISTEN_PID");
 	unsetenv("LISTEN_FDS");
 	unsetenv("LISTEN_FDNAMES");
+	unsetenv("NOTIFY_SOCKET");	/* that is about us */
 }
 
 int
