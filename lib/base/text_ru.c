@@ -1,17 +1,1092 @@
 #include "base/text_ru.h"
 
 const struct text_entry text_ru[] = {
-	/* program */
+	/* bin/kmi-config.c */
+	{ "NAME", { "ИМЯ" } },
+	{ "VALUE", { "ЗНАЧЕНИЕ" } },
+	{ "SOURCE", { "ОТКУДА" } },
+	{ "    default: %.*s\n", { "    по умолчанию: %.*s\n" } },
+	{ "    allowed: %.*s\n", { "    допустимо: %.*s\n" } },
+	{ "unknown setting %s", { "нет настройки %s" } },
+	{ "did you mean %s?", { "возможно, имелось в виду %s?" } },
+	{ "kmi-config lists them all", { "полный список: kmi config" } },
+	{ "one setting at a time: %s", { "по одной настройке за раз: %s" } },
+	{ "--json and --explain do not go together", { "--json и --explain вместе не работают" } },
+	{ "usage: kmi config [--json] [NAME]\n"
+	  "       kmi config --explain [NAME]\n"
+	  "\n"
+	  "Prints every setting with its value and where it came from; secrets are masked.\n"
+	  "With a NAME (KMI_DRY_RUN, or dry_run): that value alone.\n"
+	  "\n"
+	  "  --json      the same for scripts\n"
+	  "  --explain   what the settings mean, their defaults, and what is allowed\n"
+	  "  -h, --help  this text\n",
+	  { "использование: kmi config [--json] [ИМЯ]\n"
+	    "               kmi config --explain [ИМЯ]\n"
+	    "\n"
+	    "Показывает все настройки, их значения и откуда они взяты; секреты скрыты.\n"
+	    "С ИМЕНЕМ (KMI_DRY_RUN или dry_run) — только это значение.\n"
+	    "\n"
+	    "  --json      то же для программ\n"
+	    "  --explain   что значат настройки, значения по умолчанию и что допустимо\n"
+	    "  -h, --help  эта справка\n" } },
+
+	/* bin/kmi-handle.c */
+	{ "the listening socket named kmi-tls is no unix socket but %s",
+	  { "слушающий сокет с именем kmi-tls — не unix-сокет, а %s" } },
+	{ "give it a path (ListenStream=/run/...), or clients a socket of another name",
+	  { "задайте ему путь (ListenStream=/run/...), а клиентам — сокет с другим именем" } },
+	{ "start %s anew", { "не удалось запустить %s заново" } },
+	{ "--ready-fd takes a descriptor from 3 on, but was given '%s'",
+	  { "--ready-fd принимает дескриптор от 3, а указано «%s»" } },
+	{ "it takes no arguments, but was given '%s'", { "аргументы не принимаются, а указано «%s»" } },
+	{ "stdin is a terminal, not a connection; to start the proxy: kmi proxy",
+	  { "на стандартном вводе терминал, а не соединение; чтобы запустить прокси: kmi proxy" } },
+	{ "usage: kmi-handle [--ready-fd N] [--help] [--version]\n"
+	  "Serves one HTTP connection on stdin and stdout, or, given a listening socket as fd 0 or "
+	  "3, a pool of them.\n"
+	  "      --ready-fd N  the pool writes a newline there when it accepts (s6's readiness "
+	  "protocol)\n"
+	  "Settings come from KMI_* variables and files; `kmi config` shows them. See "
+	  "kmi-handle(1).\n",
+	  { "использование: kmi-handle [--ready-fd N] [--help] [--version]\n"
+	    "Обслуживает одно HTTP-соединение на стандартном вводе и выводе; получив слушающий\n"
+	    "сокет (дескриптор 0 или 3) — целый пул соединений.\n"
+	    "      --ready-fd N  пул пишет туда перевод строки, когда готов (протокол готовности "
+	    "s6)\n"
+	    "Настройки берутся из переменных KMI_* и файлов; их покажет `kmi config`. См. "
+	    "kmi-handle(1).\n" } },
+
+	/* bin/kmi-health.c */
+	{ "quota", { "квота" } },
+	{ "LABEL", { "МЕТКА" } },
+	{ "STATUS", { "СТАТУС" } },
+	{ "WINDOW", { "ОКНО" } },
+	{ "LEFT", { "ОСТАЛОСЬ" } },
+	{ "USED", { "ИЗРАСХОДОВАНО" } },
+	{ "RENEWED", { "ОБНОВЛЕНИЕ" } },
+	{ "%s: no answer of use %s: %s\n", { "%s: толкового ответа нет, %s: %s\n" } },
+	{ "%s: pays by use, balance %.2f\n", { "%s: оплата по расходу, остаток %.2f\n" } },
+	{ "%s: has a booster with %.15g left\n", { "%s: есть дополнительный пакет, осталось %.15g\n" } },
+	{ "asked %s\n", { "опрос: %s\n" } },
+	{ "never asked yet\n", { "ещё не опрашивались\n" } },
+	{ "the Kimi CLI has no config: there is neither %s nor %s",
+	  { "у Kimi CLI нет конфигурации: нет ни %s, ни %s" } },
+	{ "kmi rotate writes one with a key of the pool", { "kmi rotate запишет её с ключом из пула" } },
+	{ "asking the upstream: %zu of %zu keys", { "опрос сервера: ключей %zu из %zu" } },
+	{ "none of the keys got an answer of use from the upstream",
+	  { "ни для одного ключа сервер не дал толкового ответа" } },
+	{ "kmi health --cached shows what each was told; kmi doctor looks for the cause",
+	  { "kmi health --cached покажет, что ответили каждому; kmi doctor поищет причину" } },
+	{ "no usable key file in %s", { "нет ни одного пригодного файла ключа в %s" } },
+	{ "kmi keys tells what was skipped, and why", { "kmi keys скажет, что пропущено и почему" } },
+	{ "--refresh, --cached and --current: one at a time",
+	  { "--refresh, --cached и --current — по одному" } },
+	{ "unexpected argument: %s", { "лишний аргумент: %s" } },
+	{ "this is a dry run: nothing is asked of the upstream (KMI_DRY_RUN=0 goes live)",
+	  { "холостой режим: к серверу никто не обращается (KMI_DRY_RUN=0 — рабочий)" } },
+	{ "usage: kmi health [--refresh | --cached | --current] [--json | --plain | --quiet]\n"
+	  "\n"
+	  "Shows how much of its quota each key has left and when it is renewed, the worst\n"
+	  "first. Asks the upstream when what is known is older than KMI_USAGE_CACHE_SECONDS.\n"
+	  "\n"
+	  "  --refresh   ask now, however young it is\n"
+	  "  --cached    do not ask\n"
+	  "  --current   only the account in the Kimi CLI's config\n"
+	  "  --json      the same for scripts\n"
+	  "  --plain     no colours\n"
+	  "  --quiet     print nothing, ask blocked keys only now and then: for timers\n"
+	  "  -h, --help  this text\n"
+	  "\n"
+	  "Exit status: 0 done, 1 when nothing could be learned, 2 for a wrong call or setting.\n",
+	  { "использование: kmi health [--refresh | --cached | --current] [--json | --plain | "
+	    "--quiet]\n"
+	    "\n"
+	    "Показывает, сколько у каждого ключа осталось от квоты и когда она обновится;\n"
+	    "худшие — первыми. Спрашивает сервер, если сведения старше KMI_USAGE_CACHE_SECONDS.\n"
+	    "\n"
+	    "  --refresh   спросить сейчас, как бы свежи они ни были\n"
+	    "  --cached    не спрашивать\n"
+	    "  --current   только учётная запись из конфигурации Kimi CLI\n"
+	    "  --json      то же для программ\n"
+	    "  --plain     без цвета\n"
+	    "  --quiet     ничего не печатать, заблокированные ключи проверять изредка:\n"
+	    "              для таймеров\n"
+	    "  -h, --help  эта справка\n"
+	    "\n"
+	    "Код завершения: 0 — готово, 1 — ничего не удалось узнать, 2 — неверный вызов\n"
+	    "или настройка.\n" } },
+
+	/* bin/kmi-keys.c */
+	{ "ACCOUNT", { "УЧЁТНАЯ ЗАПИСЬ" } },
+	{ "KEY", { "КЛЮЧ" } },
+	{ "REASON", { "ПРИЧИНА" } },
+	{ "PRIORITY", { "ПРИОРИТЕТ" } },
+	{ "FILE", { "ФАЙЛ" } },
+	{ "SKIPPED FILE", { "ПРОПУЩЕННЫЙ ФАЙЛ" } },
+	{ "WHY", { "ПОЧЕМУ" } },
+	{ "%lld keys in %s: ", { "%lld ключ в %s: ", "%lld ключа в %s: ", "%lld ключей в %s: " } },
+	{ "state.json: %s", { "state.json: %s" } },
+	{ "usage: kmi keys [--json | --plain]\n"
+	  "\n"
+	  "Lists the pool of API keys in the order it is used, with the standing of each,\n"
+	  "and the key files that were skipped, with the reason. Keys are masked.\n"
+	  "\n"
+	  "  --json      the same for scripts\n"
+	  "  --plain     no colours\n"
+	  "  -h, --help  this text\n"
+	  "\n"
+	  "Exit status: 0 while a key is usable, 1 when none is, 2 for a wrong call or setting.\n",
+	  { "использование: kmi keys [--json | --plain]\n"
+	    "\n"
+	    "Показывает пул ключей API в том порядке, в каком он используется, и состояние\n"
+	    "каждого, а также пропущенные файлы ключей с причиной. Ключи скрыты.\n"
+	    "\n"
+	    "  --json      то же для программ\n"
+	    "  --plain     без цвета\n"
+	    "  -h, --help  эта справка\n"
+	    "\n"
+	    "Код завершения: 0 — есть пригодный ключ, 1 — ни одного, 2 — неверный вызов\n"
+	    "или настройка.\n" } },
+
+	/* bin/kmi-proxy.c */
+	{ "  address   unix:%s, base path %s\n", { "  адрес     unix:%s, базовый путь %s\n" } },
+	{ "  address   %s://%s%s%s:%d%s\n", { "  адрес     %s://%s%s%s:%d%s\n" } },
+	{ "run %s", { "не удалось запустить %s" } },
+	{ "fork", { "не удалось создать процесс" } },
+	{ "the proxy does not answer on %s", { "прокси не отвечает на %s" } },
+	{ "its last words are in %s", { "его последние сообщения — в %s" } },
+	{ "%s is held by %s %ld, which kmi proxy did not start",
+	  { "%s занят: %s %ld, его запустил не kmi proxy" } },
+	{ "stop it by the means that started it", { "остановите его тем же способом, каким он запущен" } },
+	{ "end process %ld", { "не удалось завершить процесс %ld" } },
+	{ "process %ld still finishes its answers", { "процесс %ld ещё заканчивает ответы" } },
+	{ "wait, or end it at once with kmi proxy-stop -f",
+	  { "подождите или завершите сразу: kmi proxy-stop -f" } },
+	{ "read %s", { "не удалось прочитать %s" } },
+	{ "it is written when `kmi proxy` starts the proxy",
+	  { "он появляется, когда прокси запущен через `kmi proxy`" } },
+	{ "run tail", { "не удалось запустить tail" } },
+	{ "--lines takes a number, but was given '%s'", { "--lines принимает число, а указано «%s»" } },
+
+	/* bin/kmi-status.c */
+	{ "%lld usable", { "%lld пригоден", "%lld пригодны", "%lld пригодно" } },
+	{ "see kmi proxy-logs", { "см. kmi proxy-logs" } },
+	{ "the proxy (process %ld) runs, but nobody listens on %s",
+	  { "прокси (процесс %ld) работает, но на %s никто не слушает" } },
+	{ "stop it, or choose another KMI_PROXY_LISTEN",
+	  { "остановите её или выберите другой KMI_PROXY_LISTEN" } },
+	{ "%s is held by another program: %s (process %ld)",
+	  { "%s занят другой программой: %s (процесс %ld)" } },
+	{ "kmi keys tells what is wrong with each", { "kmi keys скажет, что не так с каждым" } },
+	{ "kmi keys tells why; kmi unlock lifts a lock by hand",
+	  { "kmi keys скажет почему; kmi unlock снимет блокировку вручную" } },
+	{ "no key can be used now; next one free: %s",
+	  { "сейчас нет пригодных ключей; ближайший освободится: %s" } },
+	{ "kmi keys tells why", { "kmi keys скажет почему" } },
+	{ "%lld key files are skipped",
+	  { "%lld файл ключа пропущен",
+	    "%lld файла ключей пропущены",
+	    "%lld файлов ключей пропущено" } },
+	{ "kmi doctor tells more", { "подробнее: kmi doctor" } },
+	{ "set KMI_AUTO_ROTATE_ALLOWED=1, or run kmi rotate off",
+	  { "задайте KMI_AUTO_ROTATE_ALLOWED=1 или выполните kmi rotate off" } },
+	{ "auto-rotation is switched on but not allowed: the active key serves alone",
+	  { "авторотация включена, но не разрешена: работает только активный ключ" } },
+	{ "proxy", { "прокси" } },
+	{ "not running", { "не работает" } },
+	{ " (it would listen on %s)\n", { " (слушал бы %s)\n" } },
+	{ "not ours", { "не наш" } },
+	{ "running", { "работает" } },
+	{ ", by systemd for this user (%s)", { ", через systemd этого пользователя (%s)" } },
+	{ ", by systemd (%s)", { ", через systemd (%s)" } },
+	{ ", process %ld", { ", процесс %ld" } },
+	{ "keys", { "ключи" } },
+	{ "every request takes the next key", { "каждый запрос берёт следующий ключ" } },
+	{ "a conversation stays with its key", { "разговор остаётся на своём ключе" } },
+	{ "the key with most quota left", { "ключ с наибольшим остатком квоты" } },
+	{ "rotation", { "ротация" } },
+	{ "automatic: %s", { "автоматическая: %s" } },
+	{ "manual: the active key serves while it is fit",
+	  { "ручная: активный ключ работает, пока пригоден" } },
+	{ "mode", { "режим" } },
+	{ "dry run: no request leaves this machine", { "холостой: запросы не покидают эту машину" } },
+	{ "live", { "рабочий" } },
+	{ "upstream", { "сервер" } },
+	{ "active", { "активный" } },
+	{ "none", { "нет" } },
+	{ "last asked: %s\n", { "последний опрос: %s\n" } },
+	{ "attention", { "внимание" } },
+	{ "usage: kmi status [--json | --plain]\n"
+	  "\n"
+	  "Shows the mode, whether the proxy runs and where, the keys, the rotation, and\n"
+	  "what needs attention.\n"
+	  "\n"
+	  "  --json      the same for scripts\n"
+	  "  --plain     no colours\n"
+	  "  -h, --help  this text\n",
+	  { "использование: kmi status [--json | --plain]\n"
+	    "\n"
+	    "Показывает режим, работает ли прокси и где, ключи, ротацию и то, что требует\n"
+	    "внимания.\n"
+	    "\n"
+	    "  --json      то же для программ\n"
+	    "  --plain     без цвета\n"
+	    "  -h, --help  эта справка\n" } },
+
+	/* bin/kmi-tls-selfsigned.c */
+	{ "run openssl", { "не удалось запустить openssl" } },
+	{ "openssl cannot be run; it is in the package of that name",
+	  { "openssl не запускается; он в одноимённом пакете" } },
+	{ "openssl could not make the certificate", { "openssl не смог создать сертификат" } },
+	{ "pipe", { "не удалось создать канал" } },
+	{ "certificate and key need two files", { "сертификату и ключу нужны два файла" } },
+	{ "%s is there already", { "%s уже есть" } },
+	{ "kmi tls --check looks at it; --force replaces it, and clients must then be given the new one",
+	  { "kmi tls --check его проверит; --force заменит, но тогда новый надо раздать клиентам" } },
+	{ "the path of a file is too long", { "путь к файлу слишком длинный" } },
+	{ "put %s in its place", { "не удалось поставить %s на место" } },
+	{ "  certificate  %s, which clients are to trust\n",
+	  { "  сертификат   %s, ему должны доверять клиенты\n" } },
+	{ "  key          %s, which stays here\n", { "  ключ         %s, он остаётся здесь\n" } },
+	{ "valid for", { "действует для" } },
+	{ "\n"
+	  "Set them, in ~/.kmi/kmi.config.toml or as variables:\n",
+	  { "\n"
+	    "Укажите их в ~/.kmi/kmi.config.toml или в переменных:\n" } },
+	{ "Give each client a copy of the certificate, and let it trust that:\n",
+	  { "Дайте каждому клиенту копию сертификата и велите ему доверять:\n" } },
+	{ "--days takes a number from 1 to 36500, but was given '%s'",
+	  { "--days принимает число от 1 до 36500, а указано «%s»" } },
+	{ "--name takes a host name or an address, but was given '%s'",
+	  { "--name принимает имя узла или адрес, а указано «%s»" } },
+	{ "it takes two files, for the certificate and for the key, or none",
+	  { "нужны два файла, для сертификата и для ключа, или ни одного" } },
+
+	/* bin/kmi-tls.c */
+	{ "%s: nobody takes the connection: %s", { "%s: соединение никто не принимает: %s" } },
+	{ "%s: plain HTTP on a port that speaks TLS", { "%s: простой HTTP на порту, где говорят по TLS" } },
+	{ "%s: no TLS: %s", { "%s: TLS не состоялся: %s" } },
+	{ "the new certificate is not taken up yet: %s", { "новый сертификат пока не принят: %s" } },
+	{ "certificate", { "сертификат" } },
+	{ "key", { "ключ" } },
+	{ "kind", { "вид" } },
+	{ "chain", { "цепочка" } },
+	{ "valid from", { "действует с" } },
+	{ "valid until", { "действует до" } },
+	{ "fork: %s; a connection was dropped", { "не удалось создать процесс: %s; соединение закрыто" } },
+	{ "kmi-handle does not start; it says above why",
+	  { "kmi-handle не запускается; почему, сказано выше" } },
+	{ "the pool has ended (%d) and is started again", { "пул завершился (%d) и запускается снова" } },
+	{ "%d connections were cut", { "оборвано соединений: %d" } },
+	{ "signalfd", { "не удалось создать дескриптор сигналов" } },
+	{ "TLS on %s (%s); Ctrl-C ends it\n", { "TLS на %s (%s); Ctrl-C завершит\n" } },
+	{ "unknown command %s", { "неизвестная команда %s" } },
+
+	/* bin/kmi.c */
+	{ "start the proxy in the background", { "запустить прокси в фоне" } },
+	{ "stop it; running answers are finished", { "остановить его; начатые ответы будут закончены" } },
+	{ "stop it and start it again", { "остановить и запустить снова" } },
+	{ "what it said", { "его сообщения" } },
+	{ "let systemd start it; proxy uninstall takes that back",
+	  { "запускать его через systemd; proxy uninstall отменяет" } },
+	{ "how things stand, on one page", { "состояние дел на одной странице" } },
+	{ "every key, and the files that give none", { "все ключи и файлы, которые ключа не дали" } },
+	{ "every setting, its value and where it came from",
+	  { "все настройки, их значения и откуда они" } },
+	{ "choose another key by hand, or let every request choose",
+	  { "выбрать другой ключ вручную или доверить выбор запросам" } },
+	{ "what is left of each account's quota", { "сколько осталось от квоты каждой учётной записи" } },
+	{ "who was used when, and why", { "какой ключ работал, когда и почему" } },
+	{ "lift a lock by hand", { "снять блокировку вручную" } },
+	{ "what is wrong, and what to do", { "что не в порядке и что делать" } },
+	{ "try the whole way with real requests", { "проверить весь путь настоящими запросами" } },
+	{ "run the Kimi CLI through the proxy", { "запустить Kimi CLI через прокси" } },
+	{ "figures for a monitoring system", { "показатели для системы мониторинга" } },
+	{ "speak TLS in front of the proxy", { "обслуживать TLS перед прокси" } },
+	{ "%s and %s are two modes; give one", { "%s и %s — два режима; укажите один" } },
+	{ "%s takes no arguments, but was given '%s'", { "%s не принимает аргументов, а указано «%s»" } },
+	{ "%s needs the command %s, which is not installed",
+	  { "для %s нужна команда %s, она не установлена" } },
+	{ "usage: kmi [--plain | --no-color] COMMAND [ARGUMENT...]\n"
+	  "       kmi --rotate | --auto-rotate | --trace | --all | --health | --current |\n"
+	  "           --status\n"
+	  "       kmi --help | --version\n"
+	  "\n"
+	  "Pools several Kimi API keys behind one local address.\n"
+	  "\n",
+	  { "использование: kmi [--plain | --no-color] КОМАНДА [АРГУМЕНТ...]\n"
+	    "               kmi --rotate | --auto-rotate | --trace | --all | --health |\n"
+	    "                   --current | --status\n"
+	    "               kmi --help | --version\n"
+	    "\n"
+	    "Собирает несколько ключей API Kimi за одним локальным адресом.\n"
+	    "\n" } },
+	{ "\n"
+	  "  --plain, --no-color  plain text from any command, or only no colours\n"
+	  "  --rotate and others  what the older tool called its commands; one at a time\n"
+	  "\n"
+	  "`kmi COMMAND --help` and kmi-COMMAND(1) tell more. First steps: kmi(1).\n",
+	  { "\n"
+	    "  --plain, --no-color  простой текст от любой команды или только без цвета\n"
+	    "  --rotate и другие    так команды назывались в прежней программе; по одному\n"
+	    "\n"
+	    "Подробнее: `kmi КОМАНДА --help` и kmi-КОМАНДА(1). Первые шаги: kmi(1).\n" } },
+
+	/* lib/base/bind.c */
+	{ "%s is in use", { "%s уже занят" } },
+	{ "%s is held by process %ld (%s)", { "%s занят процессом %ld (%s)" } },
+	{ "%s is held by a process of another user", { "%s занят процессом другого пользователя" } },
+	{ "stop that program, or give another address with %s",
+	  { "остановите эту программу или задайте другой адрес в %s" } },
+	{ "%s: the path of a unix socket has at most %zu bytes",
+	  { "%s: путь unix-сокета не длиннее %zu байт" } },
+	{ "socket", { "не удалось создать сокет" } },
+	{ "bind %s", { "не удалось занять адрес %s" } },
+	{ "listen on %s", { "не удалось начать слушать %s" } },
+
+	/* lib/base/config.c */
+	{ "%s, line %d", { "%s, строка %d" } },
+	{ "%s%s (%.*s) is no setting; did you mean %s%.*s?",
+	  { "нет настройки %s%s (%.*s); возможно, имелось в виду %s%.*s?" } },
+	{ "%s%s (%.*s) is no setting", { "нет настройки %s%s (%.*s)" } },
+	{ "more unknown names are not listed", { "остальные неизвестные имена не показаны" } },
+	{ "the file of KMI_ENV_PATH: %s", { "файл из KMI_ENV_PATH: %s" } },
+	{ "%.*s (command line) is no setting", { "нет настройки %.*s (командная строка)" } },
+	{ "%s is %s (%s); allowed: %s", { "%s имеет значение %s (%s); допустимо: %s" } },
+	{ "to have the default, take the variable away",
+	  { "чтобы действовало значение по умолчанию, уберите переменную" } },
+	{ "default", { "по умолчанию" } },
+	{ "environment", { "окружение" } },
+	{ "command line", { "командная строка" } },
+	{ "the URL %s", { "URL %s" } },
+	{ "the host %.*s is not in KMI_UPSTREAM_ALLOWLIST", { "узла %.*s нет в KMI_UPSTREAM_ALLOWLIST" } },
+
+	/* lib/base/dotenv.c */
+	{ "line %d: %s", { "строка %d: %s" } },
+	{ "the quote is not closed", { "кавычка не закрыта" } },
+	{ "the value expands to more than can be kept", { "после подстановки значение слишком велико" } },
+	{ "a quoted name is empty or not closed", { "имя в кавычках пустое или не закрыто" } },
+	{ "a name is missing before \"=\"", { "перед «=» нет имени" } },
+	{ "something stands after the closing quote", { "лишний текст после закрывающей кавычки" } },
+	{ "not NAME=value", { "это не ИМЯ=значение" } },
+	{ "line %d: not UTF-8 text", { "строка %d: текст не в UTF-8" } },
+	{ "line %d: a NUL byte", { "строка %d: нулевой байт" } },
+
+	/* lib/base/endpoint.c */
+	{ "must start with https://", { "должен начинаться с https://" } },
+	{ "must not have a query or fragment", { "не должен содержать запроса (?) и фрагмента (#)" } },
+	{ "must not have a user or password in it", { "не должен содержать имени пользователя и пароля" } },
+	{ "has no well-formed host and port", { "не содержит правильных узла и порта" } },
+	{ "has a path that is not plain", { "содержит недопустимый путь" } },
+
+	/* lib/base/fail.c */
+	{ "out of memory", { "не хватает памяти" } },
+
+	/* lib/base/file.c */
+	{ "stat %s", { "не удалось узнать сведения о %s" } },
+	{ "%s is not a regular file", { "%s — не обычный файл" } },
+	{ "%s has %lld bytes, more than the %zu allowed", { "%s: %lld байт, а допустимо %zu" } },
+	{ "%s is larger than the %zu bytes allowed", { "%s больше допустимых %zu байт" } },
+	{ "open %s", { "не удалось открыть %s" } },
+	{ "create %s", { "не удалось создать %s" } },
+	{ "write %s", { "не удалось записать %s" } },
+	{ "sync %s", { "не удалось сохранить на диск %s" } },
+	{ "rename %s to %s", { "не удалось переименовать %s в %s" } },
+	{ "create folder %s", { "не удалось создать каталог %s" } },
+	{ "lock", { "не удалось поставить замок на файл" } },
+	{ "another process holds the lock", { "замок держит другой процесс" } },
+	{ "another process held the lock for %d ms", { "другой процесс держал замок дольше %d мс" } },
+	{ "%s is not a file that lines can be added to",
+	  { "%s — не файл, в который можно дописывать строки" } },
+	{ "append to %s", { "не удалось дописать в %s" } },
+
+	/* lib/base/json.c */
+	{ "line %d: bad JSON: %s", { "строка %d: ошибка в JSON: %s" } },
+	{ "control character in a string", { "управляющий символ в строке" } },
+	{ "bad \\u escape", { "неверная последовательность \\u" } },
+	{ "bad escape", { "неверная escape-последовательность" } },
+	{ "a string is not UTF-8", { "строка не в UTF-8" } },
+	{ "the same key twice", { "один и тот же ключ дважды" } },
+	{ "nested too deeply", { "слишком глубокая вложенность" } },
+	{ "cut short", { "текст обрывается" } },
+	{ "a key with one value is expected", { "ожидается ключ с одним значением" } },
+	{ "a value is expected", { "ожидается значение" } },
+	{ "a comma is expected", { "ожидается запятая" } },
+	{ "not a value", { "это не значение" } },
+	{ "too large to be JSON of ours", { "слишком велико для JSON этой программы" } },
+	{ "empty", { "пусто" } },
+	{ "unexpected character", { "неожиданный символ" } },
+	{ "something stands after the value", { "лишний текст после значения" } },
+
+	/* lib/base/listener.c */
+	{ "look up %s: %s", { "не удалось найти адрес %s: %s" } },
+
+	/* lib/base/passed.c */
+	{ "pass on a listening socket", { "не удалось передать слушающий сокет" } },
+	{ "close what is not passed on", { "не удалось закрыть лишние дескрипторы" } },
+
+	/* lib/base/program.c */
+	{ "the path of %s is too long", { "путь к %s слишком длинный" } },
+	{ "%s: error: write output: %s\n", { "%s: ошибка: не удалось вывести результат: %s\n" } },
 	{ "%s: error: %s\n", { "%s: ошибка: %s\n" } },
 	{ "%s: hint: %s\n", { "%s: подсказка: %s\n" } },
 	{ "%s: warning: %s\n", { "%s: предупреждение: %s\n" } },
+	{ "%s --help tells how it is used", { "как этим пользоваться: %s --help" } },
 	{ "unknown option %s", { "неизвестный параметр %s" } },
-	{ "unknown command %s", { "неизвестная команда %s" } },
-	{ "did you mean %s?", { "возможно, вы имели в виду %s?" } },
-	{ "%s --help tells how it is used", { "как им пользоваться, скажет %s --help" } },
+	{ "option --%s needs a value", { "параметру --%s нужно значение" } },
+	{ "option -%c needs a value", { "параметру -%c нужно значение" } },
+	{ "option --%s takes no value", { "параметр --%s не принимает значения" } },
+	{ "unknown option -%c", { "неизвестный параметр -%c" } },
 
-	/* keys */
-	{ "%lld keys", { "%lld ключ", "%lld ключа", "%lld ключей" } },
+	/* lib/base/setting.c */
+	{ "folder of key files", { "каталог файлов ключей" } },
+	{ "folder of state, trace and logs", { "каталог состояния, трассировки и журналов" } },
+	{ "address the proxy serves", { "адрес, на котором работает прокси" } },
+	{ "path the proxy serves below", { "путь, ниже которого прокси принимает запросы" } },
+	{ "upstream hosts that are allowed; empty: any", { "разрешённые вышестоящие узлы; пусто: любые" } },
+	{ "where requests go whose key file names no base URL",
+	  { "куда идут запросы, если в файле ключа нет своего base URL" } },
+	{ "PEM file of extra trust; empty: the system's alone",
+	  { "PEM-файл дополнительных доверенных сертификатов; пусто: только системные" } },
+	{ "longest wait for a connection upstream", { "сколько ждать соединения с вышестоящим сервером" } },
+	{ "longest silence of the upstream", { "сколько вышестоящий сервер может молчать" } },
+	{ "answer without going upstream", { "отвечать, не обращаясь к вышестоящему серверу" } },
+	{ "rotate writes the chosen key into the Kimi CLI's config",
+	  { "rotate записывает выбранный ключ в конфигурацию Kimi CLI" } },
+	{ "manual rotate moves on when the current key only ties for best",
+	  { "ручная ротация берёт другой ключ, если текущий лишь не хуже остальных" } },
+	{ "auto-rotation may be switched on", { "авторотацию можно включить" } },
+	{ "rotate auto ends with an end-to-end check", { "rotate auto завершается сквозной проверкой" } },
+	{ "how auto-rotation chooses", { "как авторотация выбирает ключ" } },
+	{ "auto-rotation also uses keys in warn", { "авторотация берёт и ключи под вопросом" } },
+	{ "lock when the answer gives no better hint",
+	  { "срок блокировки, если ответ не подсказал лучшего" } },
+	{ "a longer hint of the upstream is probed again at this age",
+	  { "срок дольше этого перепроверяется, когда столько пройдёт" } },
+	{ "block after a payment error; 0: until unlocked by hand",
+	  { "блокировка после ошибки оплаты; 0: до снятия вручную" } },
+	{ "strict: only keys whose cached /usages succeeded",
+	  { "строго: только ключи с успешным ответом /usages в кэше" } },
+	{ "strict mode lets requests through while nothing is cached",
+	  { "строгий режим пропускает запросы, пока кэш пуст" } },
+	{ "age at which health.json is refreshed; 0: never by itself",
+	  { "возраст, с которого обновляется health.json; 0: никогда само" } },
+	{ "how often blocked keys are probed; 0: never by itself",
+	  { "как часто перепроверять заблокированные ключи; 0: никогда само" } },
+	{ "blocked keys probed per pass; 0: none",
+	  { "сколько заблокированных ключей проверять за раз; 0: ни одного" } },
+	{ "token required from clients; empty: none",
+	  { "токен, обязательный для клиентов; пусто: не нужен" } },
+	{ "serve clients that are not on loopback", { "обслуживать клиентов не только с этой машины" } },
+	{ "remote clients need TLS", { "удалённым клиентам нужен TLS" } },
+	{ "something in front of the proxy speaks TLS", { "TLS завершает кто-то перед прокси" } },
+	{ "further names the proxy is reached by", { "другие имена, по которым обращаются к прокси" } },
+	{ "web origins whose pages may call", { "веб-источники, страницам которых можно обращаться" } },
+	{ "PEM certificate chain of kmi-tls", { "PEM-цепочка сертификатов для kmi-tls" } },
+	{ "PEM private key of kmi-tls", { "закрытый ключ PEM для kmi-tls" } },
+	{ "address that speaks TLS; empty: that of KMI_PROXY_LISTEN, instead of plain HTTP",
+	  { "адрес для TLS; пусто: адрес KMI_PROXY_LISTEN, вместо простого HTTP" } },
+	{ "unix socket of the pool that serves the clients of kmi-tls; empty: it starts its own",
+	  { "unix-сокет пула, обслуживающего клиентов kmi-tls; пусто: он запускает свой" } },
+	{ "requests in any second, whole proxy; 0: off",
+	  { "запросов за любую секунду, весь прокси; 0: без предела" } },
+	{ "requests in any minute, whole proxy; 0: off",
+	  { "запросов за любую минуту, весь прокси; 0: без предела" } },
+	{ "requests in any second, each key; 0: off",
+	  { "запросов за любую секунду, каждый ключ; 0: без предела" } },
+	{ "requests in any minute, each key; 0: off",
+	  { "запросов за любую минуту, каждый ключ; 0: без предела" } },
+	{ "requests in flight on one account; 0: off",
+	  { "одновременных запросов на одной учётной записи; 0: без предела" } },
+	{ "how long a request may wait for a key to be free",
+	  { "сколько запрос может ждать свободного ключа" } },
+	{ "further attempts, each on another account",
+	  { "сколько ещё попыток, каждая на другой учётной записи" } },
+	{ "backoff base when the same key must be used again",
+	  { "основа паузы, если нужно повторить на том же ключе" } },
+	{ "largest request body", { "наибольшее тело запроса" } },
+	{ "connections served at once", { "сколько соединений обслуживать одновременно" } },
+	{ "how long a kept-alive connection may be idle",
+	  { "сколько открытое соединение может простаивать" } },
+	{ "how long a stopping proxy lets answers finish",
+	  { "сколько останавливаемый прокси ждёт конца ответов" } },
+	{ "size at which the trace is rotated; 0: never",
+	  { "размер, при котором сменяется файл трассировки; 0: никогда" } },
+	{ "rotated traces that are kept", { "сколько старых файлов трассировки хранить" } },
+	{ "size at which the log is rotated; 0: never",
+	  { "размер, при котором сменяется файл журнала; 0: никогда" } },
+	{ "rotated logs that are kept", { "сколько старых файлов журнала хранить" } },
+	{ "the trace holds the first words of prompts", { "в трассировке есть первые слова запросов" } },
+	{ "zone of the times that people read", { "часовой пояс показываемого времени" } },
+	{ "language", { "язык" } },
+	{ "no bars, boxes or colours", { "без полос, рамок и цвета" } },
+	{ "no colours", { "без цвета" } },
+	{ "who is named in audit events", { "чьё имя пишется в события аудита" } },
+	{ "tighten folders to 0700 and files to 0600", { "ужесточать права: каталоги 0700, файлы 0600" } },
+	{ "1/true/yes/on or 0/false/no/off", { "1/true/yes/on или 0/false/no/off" } },
+	{ "a whole number from %lld to %lld", { "целое число от %lld до %lld" } },
+	{ " or ", { " или " } },
+	{ "a text of 1 to %d bytes", { "текст от 1 до %d байт" } },
+	{ "up to %d visible ASCII characters, no spaces",
+	  { "не более %d видимых символов ASCII, без пробелов" } },
+	{ "the path of a folder", { "путь к каталогу" } },
+	{ "the path of a file, or empty", { "путь к файлу или пусто" } },
+	{ "host:port, [::1]:port (port 1 to 65535) or unix:/path",
+	  { "узел:порт, [::1]:порт (порт от 1 до 65535) или unix:/путь" } },
+	{ "a path that starts with / and has no query, %, empty, . or .. segment",
+	  { "путь, который начинается с / и не содержит запроса, %, пустых частей, . и .." } },
+	{ "https://host[:port][/path] without user, query or fragment, its host in "
+	  "KMI_UPSTREAM_ALLOWLIST unless that is empty",
+	  { "https://узел[:порт][/путь] без имени пользователя, запроса и фрагмента; узел должен "
+	    "быть в KMI_UPSTREAM_ALLOWLIST, если он не пуст" } },
+	{ "a comma list of host or host:port", { "список через запятую: узел или узел:порт" } },
+	{ "a comma list of host or *.domain", { "список через запятую: узел или *.домен" } },
+	{ "a comma list of scheme://host[:port]", { "список через запятую: схема://узел[:порт]" } },
+	{ "local, UTC, an offset such as +03:00, or the IANA name of a zone this system knows",
+	  { "local, UTC, смещение вида +03:00 или имя пояса IANA, известное системе" } },
+	{ "true or false", { "true или false" } },
+	{ "an integer", { "целое число" } },
+	{ "a string or an array of strings", { "строка или массив строк" } },
+	{ "a string", { "строка" } },
+
+	/* lib/base/toml.c */
+	{ "a \\u escape needs 4 hex digits, \\U needs 8",
+	  { "после \\u нужны 4 шестнадцатеричные цифры, после \\U — 8" } },
+	{ "the escape names no Unicode character", { "последовательность не обозначает символа Юникода" } },
+	{ "no such escape", { "нет такой escape-последовательности" } },
+	{ "the string is not closed", { "строка не закрыта" } },
+	{ "a control character in a string", { "управляющий символ в строке" } },
+	{ "a key is missing", { "нет ключа" } },
+	{ "the key goes through something that is no open table",
+	  { "ключ проходит через то, что не является открытой таблицей" } },
+	{ "a dotted key may not add to a table that has its own header",
+	  { "ключ с точками не может дополнять таблицу со своим заголовком" } },
+	{ "\"=\" is missing after the key", { "после ключа нет «=»" } },
+	{ "the key is defined twice", { "ключ задан дважды" } },
+	{ "\",\" or \"]\" is missing in an array", { "в массиве не хватает «,» или «]»" } },
+	{ "\",\" or \"}\" is missing in an inline table",
+	  { "во встроенной таблице не хватает «,» или «}»" } },
+	{ "a value is missing", { "нет значения" } },
+	{ "the table is defined twice", { "таблица задана дважды" } },
+	{ "the key is already something else than an array of tables",
+	  { "ключ уже занят не массивом таблиц" } },
+	{ "the header is not closed", { "заголовок не закрыт" } },
+	{ "a control character", { "управляющий символ" } },
+	{ "unexpected text at the end of the line", { "лишний текст в конце строки" } },
+	{ "not UTF-8 text", { "текст не в UTF-8" } },
+
+	/* lib/base/toml_scalar.c */
+	{ "the integer does not fit in 64 bits", { "целое число не помещается в 64 бита" } },
+	{ "a number must not start with a zero", { "число не должно начинаться с нуля" } },
+
+	/* lib/base/trust.c */
+	{ "KMI_UPSTREAM_CA_FILE %s", { "KMI_UPSTREAM_CA_FILE: не удалось прочитать %s" } },
+
+	/* lib/books/events.c */
+	{ "the event is too long for the log", { "событие слишком длинное для журнала" } },
+
+	/* lib/books/trace.c */
+	{ "a trace line is too long to be written", { "строка трассировки слишком длинная" } },
+	{ "a set of %zu keys is too large to be written",
+	  { "набор из %zu ключей слишком велик для записи" } },
+
+	/* lib/books/trace_read.c */
+	{ "a list of labels holds something else", { "в списке меток есть что-то другое" } },
+	{ "not a trace line", { "это не строка трассировки" } },
+	{ "the trace names a set in a way kmi does not",
+	  { "набор ключей в трассировке назван не так, как это делает kmi" } },
+	{ "%s is not a list of labels", { "%s — не список меток" } },
+
+	/* lib/keys/auths.c */
+	{ "not a regular file", { "не обычный файл" } },
+	{ "%lld bytes are more than a key file may have (%u)",
+	  { "%lld байт: больше, чем может быть в файле ключа (%u)" } },
+	{ "the key is longer than %d characters", { "ключ длиннее %d символов" } },
+	{ "the key is not made of visible ASCII characters alone",
+	  { "ключ состоит не только из видимых символов ASCII" } },
+	{ "%s is not a whole number from %lld to %lld", { "%s — не целое число от %lld до %lld" } },
+	{ "%s is none of 1/true/yes/on, 0/false/no/off",
+	  { "%s: допустимы только 1/true/yes/on и 0/false/no/off" } },
+	{ "the %s is longer than %d bytes", { "%s: длиннее %d байт" } },
+	{ "the %s has a control character in it", { "%s: содержит управляющий символ" } },
+	{ "the %s is not UTF-8", { "%s: не в UTF-8" } },
+	{ "label", { "метка" } },
+	{ "account", { "учётная запись" } },
+	{ "the same key as \"%s\" in %s", { "тот же ключ, что и «%s» в %s" } },
+	{ "the label \"%s\" is taken by another key, in %s", { "метка «%s» занята другим ключом, в %s" } },
+	{ "open folder %s", { "не удалось открыть каталог %s" } },
+	{ "make the folder, put a key file into it, or name another one in KMI_AUTHS_DIR",
+	  { "создайте каталог, положите в него файл ключа или укажите другой в KMI_AUTHS_DIR" } },
+
+	/* lib/keys/choose.c */
+	{ "healthy", { "исправен" } },
+	{ "warn", { "под вопросом" } },
+	{ "exhausted", { "исчерпан" } },
+	{ "blocked", { "заблокирован" } },
+	{ "disabled", { "отключён" } },
+	{ "unknown", { "неизвестно" } },
+	{ "recent errors", { "недавние ошибки" } },
+	{ "many errors", { "много ошибок" } },
+	{ "quota used up", { "квота исчерпана" } },
+	{ "usage unknown", { "расход неизвестен" } },
+
+	/* lib/keys/index.c */
+	{ "the pool index is damaged", { "указатель пула повреждён" } },
+
+	/* lib/keys/keyfile.c */
+	{ "line 1: not an object {...}", { "строка 1: это не объект {...}" } },
+	{ "no KMI_API_KEY in it", { "в нём нет KMI_API_KEY" } },
+	{ "provider \"%s\" has no api_key any more", { "у провайдера «%s» больше нет api_key" } },
+	{ "no provider with an api_key in it", { "в нём нет провайдера с api_key" } },
+	{ "base_url is not a text", { "base_url — не строка" } },
+
+	/* lib/keys/keyring.c */
+	{ "the other rules of %s are in force", { "остальные правила из %s действуют" } },
+	{ "state.json could not be read and was set aside as %s; a fresh one was started",
+	  { "state.json не читается и отложен как %s; начат новый" } },
+	{ "%s has changed", { "%s изменился" } },
+
+	/* lib/keys/limit.c */
+	{ "a rate limit must be between 0 and %d", { "предел частоты должен быть от 0 до %d" } },
+	{ "%s is damaged", { "%s повреждён" } },
+
+	/* lib/keys/refresh.c */
+	{ "libcurl does not take the request", { "libcurl не принимает запрос" } },
+	{ "libcurl does not go on", { "libcurl не продолжает работу" } },
+	{ "this is a dry run: nothing is asked of the upstream",
+	  { "холостой режим: к серверу никто не обращается" } },
+	{ "KMI_DRY_RUN=0 goes live", { "KMI_DRY_RUN=0 включает рабочий режим" } },
+
+	/* lib/keys/roster.c */
+	{ "it could not be read and was set aside as %s", { "файл не читается и отложен как %s" } },
+
+	/* lib/keys/state.c */
+	{ "state.json is not open", { "state.json не открыт" } },
+	{ "%s is not laid out as kmi writes it", { "%s записан не так, как это делает kmi" } },
+	{ "%s is not locked", { "на %s нет замка" } },
+	{ "%s was changed meanwhile", { "%s тем временем изменился" } },
+	{ "set aside %s", { "не удалось отложить %s" } },
+	{ "%s would be larger than %u bytes", { "%s стал бы больше %u байт" } },
+
+	/* lib/keys/state_text.c */
+	{ "not a JSON object", { "это не объект JSON" } },
+	{ "schema_version is %g, this kmi knows %d", { "schema_version равен %g, а этот kmi знает %d" } },
+	{ "use the kmi that wrote it, or move the file away to start afresh",
+	  { "возьмите kmi, который его записал, или уберите файл, чтобы начать заново" } },
+
+	/* lib/keys/usage.c */
+	{ "the answer is larger than any account of usage", { "ответ больше любого отчёта о расходе" } },
+	{ "the answer tells nothing of a quota", { "в ответе ничего нет о квоте" } },
+
+	/* lib/keys/verdict.c */
+	{ "line %d: a quoted text does not end", { "строка %d: текст в кавычках не закрыт" } },
+	{ "line %d: a rule has four fields: status, type, message, verdict",
+	  { "строка %d: в правиле четыре поля: статус, тип, сообщение, вердикт" } },
+	{ "line %d: \"%.*s\" is no status: a number, a class such as 4xx, or *",
+	  { "строка %d: «%.*s» — не статус: нужно число, класс вроде 4xx или *" } },
+	{ "line %d: an empty text would be in every answer; write * for any",
+	  { "строка %d: пустой текст есть в любом ответе; для любого пишите *" } },
+	{ "line %d: \"%.*s\" is no verdict", { "строка %d: «%.*s» — не вердикт" } },
+	{ "line %d: more than %zu rules", { "строка %d: правил больше %zu" } },
+	{ "request", { "ошибка в запросе" } },
+	{ "auth", { "ключ не принят" } },
+	{ "payment_required", { "нужна оплата" } },
+	{ "concurrency", { "одновременные запросы" } },
+	{ "rate_limit", { "лимит запросов" } },
+	{ "overload", { "перегрузка сервиса" } },
+	{ "forbidden", { "доступ запрещён" } },
+	{ "server", { "сбой сервера" } },
+	{ "upstream_error", { "сбой вышестоящего сервера" } },
+
+	/* lib/proxy/access.c */
+	{ "this connection does not come in on loopback, and the proxy is not set up for that: "
+	  "KMI_PROXY_ALLOW_REMOTE is off",
+	  { "соединение пришло не через loopback, а прокси к этому не готов: "
+	    "KMI_PROXY_ALLOW_REMOTE выключен" } },
+	{ "Set KMI_PROXY_ALLOW_REMOTE=1. Or listen on 127.0.0.1 only: KMI_PROXY_LISTEN=127.0.0.1:54123.",
+	  { "Задайте KMI_PROXY_ALLOW_REMOTE=1. Или слушайте только 127.0.0.1: "
+	    "KMI_PROXY_LISTEN=127.0.0.1:54123." } },
+	{ "this connection does not come in on loopback, and the proxy is not set up for that: "
+	  "KMI_PROXY_TOKEN is empty",
+	  { "соединение пришло не через loopback, а прокси к этому не готов: KMI_PROXY_TOKEN пуст" } },
+	{ "Please set KMI_PROXY_TOKEN to a long random word. Or listen on 127.0.0.1 only: "
+	  "KMI_PROXY_LISTEN=127.0.0.1:54123.",
+	  { "Задайте в KMI_PROXY_TOKEN длинное случайное слово. Или слушайте только 127.0.0.1: "
+	    "KMI_PROXY_LISTEN=127.0.0.1:54123." } },
+	{ "this connection does not come in on loopback, and the proxy is not set up for that: "
+	  "KMI_PROXY_ALLOW_REMOTE is off, KMI_PROXY_TOKEN is empty",
+	  { "соединение пришло не через loopback, а прокси к этому не готов: "
+	    "KMI_PROXY_ALLOW_REMOTE выключен, KMI_PROXY_TOKEN пуст" } },
+	{ "Set KMI_PROXY_ALLOW_REMOTE=1, set KMI_PROXY_TOKEN to a long random word. Or listen on "
+	  "127.0.0.1 only: KMI_PROXY_LISTEN=127.0.0.1:54123.",
+	  { "Задайте KMI_PROXY_ALLOW_REMOTE=1, задайте в KMI_PROXY_TOKEN длинное случайное слово. "
+	    "Или слушайте только 127.0.0.1: KMI_PROXY_LISTEN=127.0.0.1:54123." } },
+	{ "this connection does not come in on loopback, and the proxy is not set up for that: the "
+	  "connection is not encrypted",
+	  { "соединение пришло не через loopback, а прокси к этому не готов: соединение не зашифровано" } },
+	{ "Please serve TLS with KMI_PROXY_TLS_CERT and KMI_PROXY_TLS_KEY (or "
+	  "KMI_PROXY_TLS_TERMINATED=1 behind a TLS front, or KMI_PROXY_REQUIRE_TLS=0 on a network "
+	  "you trust). Or listen on 127.0.0.1 only: KMI_PROXY_LISTEN=127.0.0.1:54123.",
+	  { "Включите TLS через KMI_PROXY_TLS_CERT и KMI_PROXY_TLS_KEY (или "
+	    "KMI_PROXY_TLS_TERMINATED=1, если TLS завершается раньше, или KMI_PROXY_REQUIRE_TLS=0 "
+	    "в сети, которой доверяете). Или слушайте только 127.0.0.1: "
+	    "KMI_PROXY_LISTEN=127.0.0.1:54123." } },
+	{ "this connection does not come in on loopback, and the proxy is not set up for that: "
+	  "KMI_PROXY_ALLOW_REMOTE is off, the connection is not encrypted",
+	  { "соединение пришло не через loopback, а прокси к этому не готов: "
+	    "KMI_PROXY_ALLOW_REMOTE выключен, соединение не зашифровано" } },
+	{ "Set KMI_PROXY_ALLOW_REMOTE=1, serve TLS with KMI_PROXY_TLS_CERT and KMI_PROXY_TLS_KEY "
+	  "(or KMI_PROXY_TLS_TERMINATED=1 behind a TLS front, or KMI_PROXY_REQUIRE_TLS=0 on a "
+	  "network you trust). Or listen on 127.0.0.1 only: KMI_PROXY_LISTEN=127.0.0.1:54123.",
+	  { "Задайте KMI_PROXY_ALLOW_REMOTE=1, включите TLS через KMI_PROXY_TLS_CERT и "
+	    "KMI_PROXY_TLS_KEY (или KMI_PROXY_TLS_TERMINATED=1, если TLS завершается раньше, или "
+	    "KMI_PROXY_REQUIRE_TLS=0 в сети, которой доверяете). Или слушайте только 127.0.0.1: "
+	    "KMI_PROXY_LISTEN=127.0.0.1:54123." } },
+	{ "this connection does not come in on loopback, and the proxy is not set up for that: "
+	  "KMI_PROXY_TOKEN is empty, the connection is not encrypted",
+	  { "соединение пришло не через loopback, а прокси к этому не готов: KMI_PROXY_TOKEN пуст, "
+	    "соединение не зашифровано" } },
+	{ "Please set KMI_PROXY_TOKEN to a long random word, serve TLS with KMI_PROXY_TLS_CERT and "
+	  "KMI_PROXY_TLS_KEY (or KMI_PROXY_TLS_TERMINATED=1 behind a TLS front, or "
+	  "KMI_PROXY_REQUIRE_TLS=0 on a network you trust). Or listen on 127.0.0.1 only: "
+	  "KMI_PROXY_LISTEN=127.0.0.1:54123.",
+	  { "Задайте в KMI_PROXY_TOKEN длинное случайное слово, включите TLS через "
+	    "KMI_PROXY_TLS_CERT и KMI_PROXY_TLS_KEY (или KMI_PROXY_TLS_TERMINATED=1, если TLS "
+	    "завершается раньше, или KMI_PROXY_REQUIRE_TLS=0 в сети, которой доверяете). Или "
+	    "слушайте только 127.0.0.1: KMI_PROXY_LISTEN=127.0.0.1:54123." } },
+	{ "this connection does not come in on loopback, and the proxy is not set up for that: "
+	  "KMI_PROXY_ALLOW_REMOTE is off, KMI_PROXY_TOKEN is empty, the connection is not encrypted",
+	  { "соединение пришло не через loopback, а прокси к этому не готов: "
+	    "KMI_PROXY_ALLOW_REMOTE выключен, KMI_PROXY_TOKEN пуст, соединение не зашифровано" } },
+	{ "Set KMI_PROXY_ALLOW_REMOTE=1, set KMI_PROXY_TOKEN to a long random word, serve TLS with "
+	  "KMI_PROXY_TLS_CERT and KMI_PROXY_TLS_KEY (or KMI_PROXY_TLS_TERMINATED=1 behind a TLS "
+	  "front, or KMI_PROXY_REQUIRE_TLS=0 on a network you trust). Or listen on 127.0.0.1 only: "
+	  "KMI_PROXY_LISTEN=127.0.0.1:54123.",
+	  { "Задайте KMI_PROXY_ALLOW_REMOTE=1, задайте в KMI_PROXY_TOKEN длинное случайное слово, "
+	    "включите TLS через KMI_PROXY_TLS_CERT и KMI_PROXY_TLS_KEY (или "
+	    "KMI_PROXY_TLS_TERMINATED=1, если TLS завершается раньше, или KMI_PROXY_REQUIRE_TLS=0 "
+	    "в сети, которой доверяете). Или слушайте только 127.0.0.1: "
+	    "KMI_PROXY_LISTEN=127.0.0.1:54123." } },
+	{ "the Host of this request is not a name of this proxy",
+	  { "Host этого запроса — не имя этого прокси" } },
+	{ "Use 127.0.0.1 or localhost in the client's base URL, or name it in KMI_PROXY_HOSTS.",
+	  { "Укажите в base URL клиента 127.0.0.1 или localhost либо добавьте имя в KMI_PROXY_HOSTS." } },
+	{ "a browser marked this request as that of another site's web page",
+	  { "браузер пометил этот запрос как пришедший со страницы другого сайта" } },
+	{ "If that page may use your keys, name its origin in KMI_PROXY_ALLOW_ORIGINS.",
+	  { "Если этой странице можно пользоваться вашими ключами, добавьте её источник в "
+	    "KMI_PROXY_ALLOW_ORIGINS." } },
+	{ "this proxy wants its token: the request has none, or another",
+	  { "прокси требует токен: в запросе его нет или он другой" } },
+	{ "Send the value of KMI_PROXY_TOKEN as `Authorization: Bearer ...`, or as X-KMI-Proxy-Token.",
+	  { "Передавайте значение KMI_PROXY_TOKEN как `Authorization: Bearer ...` или "
+	    "X-KMI-Proxy-Token." } },
+
+	/* lib/proxy/aside.c */
+	{ "%s is not installed beside this program", { "%s не установлен рядом с этой программой" } },
+	{ "start %s", { "не удалось запустить %s" } },
+
+	/* lib/proxy/exchange.c */
+	{ "kmi's own limit of requests for the whole proxy is reached",
+	  { "достигнут предел запросов всего прокси, заданный в kmi" } },
+	{ "every fit key is at its own limit of requests",
+	  { "все пригодные ключи достигли своего предела запросов" } },
+	{ "Wait as Retry-After says, or raise KMI_PROXY_MAX_RPS / KMI_PROXY_MAX_RPM",
+	  { "Подождите, сколько сказано в Retry-After, или увеличьте KMI_PROXY_MAX_RPS / "
+	    "KMI_PROXY_MAX_RPM" } },
+	{ "Wait as Retry-After says, or raise KMI_PROXY_MAX_RPS_PER_KEY / KMI_PROXY_MAX_RPM_PER_KEY",
+	  { "Подождите, сколько сказано в Retry-After, или увеличьте KMI_PROXY_MAX_RPS_PER_KEY / "
+	    "KMI_PROXY_MAX_RPM_PER_KEY" } },
+	{ "every key is locked for now", { "все ключи сейчас заблокированы" } },
+	{ "Wait as Retry-After says; `kmi keys` shows each lock, `kmi unlock` lifts one by hand",
+	  { "Подождите, сколько сказано в Retry-After; `kmi keys` покажет блокировки, `kmi unlock` "
+	    "снимет вручную" } },
+	{ "every key that is left is blocked for payment",
+	  { "все оставшиеся ключи заблокированы из-за оплаты" } },
+	{ "Top up an account, then `kmi unlock LABEL`; `kmi keys` shows what each answer said",
+	  { "Пополните учётную запись, затем `kmi unlock МЕТКА`; `kmi keys` покажет, что было в ответах" } },
+	{ "no usable key", { "нет ни одного пригодного ключа" } },
+	{ "`kmi keys` shows every key file and why it is not used; add one to the folder "
+	  "KMI_AUTHS_DIR names",
+	  { "`kmi keys` покажет файлы ключей и почему они не годятся; добавьте файл в каталог из "
+	    "KMI_AUTHS_DIR" } },
+	{ "the upstream broke off in the middle of its answer",
+	  { "вышестоящий сервер оборвал ответ на середине" } },
+	{ "Send the request again", { "Отправьте запрос ещё раз" } },
+	{ "Check the certificate of KMI_UPSTREAM_BASE_URL, or trust its CA with KMI_UPSTREAM_CA_FILE",
+	  { "Проверьте сертификат KMI_UPSTREAM_BASE_URL или укажите его УЦ в KMI_UPSTREAM_CA_FILE" } },
+	{ "Check the network and KMI_UPSTREAM_BASE_URL, then send the request again",
+	  { "Проверьте сеть и KMI_UPSTREAM_BASE_URL, затем отправьте запрос ещё раз" } },
+	{ "the upstream could not answer: %s", { "вышестоящий сервер не смог ответить: %s" } },
+
+	/* lib/proxy/forward.c */
+	{ "upstream switched protocols unasked", { "вышестоящий сервер без спроса сменил протокол" } },
+	{ "upstream closed in the middle of its answer",
+	  { "вышестоящий сервер закрыл соединение посреди ответа" } },
+	{ "upstream closed without an answer", { "вышестоящий сервер закрыл соединение, не ответив" } },
+	{ "upstream said nothing for too long", { "вышестоящий сервер слишком долго молчал" } },
+
+	/* lib/proxy/pool.c */
+	{ "the old settings stay: %s", { "остаются прежние настройки: %s" } },
+	{ "prepare the pool", { "не удалось подготовить пул" } },
+	{ "prepare the listening socket", { "не удалось подготовить слушающий сокет" } },
+
+	/* lib/proxy/received.c */
+	{ "the upstream's answer is not valid HTTP: %s",
+	  { "ответ вышестоящего сервера — не правильный HTTP: %s" } },
+
+	/* lib/proxy/request.c */
+	{ "the request body is over the limit of this proxy",
+	  { "тело запроса больше предела этого прокси" } },
+	{ "Send less, or raise KMI_PROXY_MAX_BODY_MB.",
+	  { "Отправьте меньше или увеличьте KMI_PROXY_MAX_BODY_MB." } },
+	{ "kmi has no memory left for this request", { "kmi не хватает памяти для этого запроса" } },
+	{ "Try again later, or lower KMI_PROXY_MAX_CONNECTIONS.",
+	  { "Повторите позже или уменьшите KMI_PROXY_MAX_CONNECTIONS." } },
+	{ "the request head is over 64 KiB", { "заголовки запроса больше 64 КиБ" } },
+	{ "Send shorter or fewer headers, or a shorter URL.",
+	  { "Отправьте меньше заголовков, заголовки короче или URL короче." } },
+	{ "the request has more than 512 headers", { "в запросе больше 512 заголовков" } },
+	{ "Send fewer headers.", { "Отправьте меньше заголовков." } },
+	{ "the Connection header is over 2 KiB", { "заголовок Connection больше 2 КиБ" } },
+	{ "Name fewer headers in Connection.", { "Перечислите в Connection меньше заголовков." } },
+	{ "this proxy speaks HTTP/1.1 and HTTP/1.0 only",
+	  { "прокси понимает только HTTP/1.1 и HTTP/1.0" } },
+	{ "Let the client use HTTP/1.1 (curl: --http1.1).",
+	  { "Переключите клиент на HTTP/1.1 (curl: --http1.1)." } },
+	{ "CONNECT and TRACE are not served", { "CONNECT и TRACE не обслуживаются" } },
+	{ "This is no forward proxy: its address belongs in the client's base URL, not in HTTP(S)_PROXY.",
+	  { "Это не прямой прокси: его адрес указывают в base URL клиента, а не в HTTP(S)_PROXY." } },
+	{ "this port speaks plain HTTP, and the client began a TLS handshake",
+	  { "на этом порту простой HTTP, а клиент начал TLS" } },
+	{ "Use http:// in the client's base URL, or serve TLS: KMI_PROXY_TLS_CERT and KMI_PROXY_TLS_KEY.",
+	  { "Укажите http:// в base URL клиента или включите TLS: KMI_PROXY_TLS_CERT и "
+	    "KMI_PROXY_TLS_KEY." } },
+	{ "Send HTTP/1.1 as RFC 9112 has it; a program between client and kmi may have changed the "
+	  "request.",
+	  { "Отправляйте HTTP/1.1 по RFC 9112; возможно, запрос изменила программа между клиентом "
+	    "и kmi." } },
+	{ "a line that ends in a line feed alone",
+	  { "строка кончается одним переводом строки, без возврата каретки" } },
+	{ "a carriage return without a line feed after it",
+	  { "возврат каретки без перевода строки после него" } },
+	{ "a control character in the head or in the chunk framing",
+	  { "управляющий символ в заголовках или в разметке частей тела" } },
+	{ "this is not HTTP", { "это не HTTP" } },
+	{ "the request line does not end in an HTTP version",
+	  { "строка запроса не кончается версией HTTP" } },
+	{ "the method is not a word that HTTP allows", { "такого метода в HTTP быть не может" } },
+	{ "the request line is not `METHOD TARGET HTTP/1.1` with single spaces",
+	  { "строка запроса — не `МЕТОД ЦЕЛЬ HTTP/1.1` через одиночные пробелы" } },
+	{ "a folded header line (it begins with a space or tab)",
+	  { "перенос строки заголовка (начинается с пробела или табуляции)" } },
+	{ "a header line without a colon", { "строка заголовка без двоеточия" } },
+	{ "a space between a header's name and its colon",
+	  { "пробел между именем заголовка и двоеточием" } },
+	{ "a header name that is empty or has characters HTTP does not allow",
+	  { "имя заголовка пустое или содержит недопустимые символы" } },
+	{ "the target has bytes that are not visible ASCII: percent-encode them",
+	  { "в цели запроса есть байты не из видимого ASCII: закодируйте их через проценты" } },
+	{ "the target has a fragment (#): encode it as %23, or leave it out",
+	  { "в цели запроса есть фрагмент (#): закодируйте его как %23 или уберите" } },
+	{ "the target names no valid host", { "в цели запроса нет правильного узла" } },
+	{ "the target is neither a path that begins with / nor an http:// URL",
+	  { "цель запроса — не путь, начинающийся с /, и не http:// URL" } },
+	{ "the length of the body is given twice, or in a coding other than chunked",
+	  { "длина тела указана дважды или кодирование тела — не chunked" } },
+	{ "Content-Length is not one whole number", { "Content-Length — не одно целое число" } },
+	{ "a chunk size that is not a hexadecimal number, or too long a one",
+	  { "размер части тела — не шестнадцатеричное число или слишком длинное" } },
+	{ "the head is not valid HTTP", { "заголовки — не правильный HTTP" } },
+	{ "the chunked body is not valid", { "тело chunked размечено неверно" } },
+	{ "more than one Host header", { "больше одного заголовка Host" } },
+	{ "HTTP/1.1 needs a Host header", { "в HTTP/1.1 нужен заголовок Host" } },
+	{ "the Host header is malformed", { "заголовок Host записан неверно" } },
+	{ "Transfer-Encoding in HTTP/1.0", { "Transfer-Encoding в HTTP/1.0" } },
+	{ "Transfer-Encoding other than `chunked`, given once",
+	  { "Transfer-Encoding — не единственное `chunked`" } },
+	{ "both Content-Length and Transfer-Encoding", { "и Content-Length, и Transfer-Encoding" } },
+	{ "more than one Content-Length", { "больше одного Content-Length" } },
+	{ "the length of the body is not clear", { "непонятна длина тела" } },
+	{ "empty lines where a request was expected", { "пустые строки там, где ожидался запрос" } },
+	{ "a line of the chunked body that is neither a size nor a trailer",
+	  { "строка в теле chunked — не размер и не завершающий заголовок" } },
+	{ "the chunked body has too much framing: extensions or trailers",
+	  { "в теле chunked слишком много разметки: расширений или завершающих заголовков" } },
+
+	/* lib/proxy/serve.c */
+	{ "the request did not arrive in time", { "запрос не пришёл вовремя" } },
+	{ "Send the whole request without a pause", { "Отправляйте запрос целиком, без пауз" } },
+	{ "nothing is here; the proxy's base path is %s",
+	  { "здесь ничего нет; базовый путь прокси — %s" } },
+	{ "Send requests below the base path, as in BASE/chat/completions",
+	  { "Отправляйте запросы ниже базового пути, например ПУТЬ/chat/completions" } },
+	{ "dot segments in the path lead out of the base path",
+	  { "точки в пути выводят за базовый путь" } },
+	{ "Send the path without . and .. segments", { "Отправляйте путь без частей . и .." } },
+
+	/* lib/proxy/wire.c */
+	{ "libcurl does not start", { "libcurl не запускается" } },
+	{ "libcurl does not take the connection", { "libcurl не принимает соединение" } },
+
+	/* lib/show/standing.c */
+	{ ", free %s", { ", освободится %s" } },
+
+	/* lib/show/words.c */
+	{ "%lld s", { "%lld с" } },
+	{ "%lld min", { "%lld мин" } },
+	{ "%lld h", { "%lld ч" } },
+	{ "%lld d", { "%lld дн" } },
+	{ "never", { "никогда" } },
+	{ "until unlocked", { "до снятия вручную" } },
+	{ "now", { "сейчас" } },
+	{ "in %s", { "через %s" } },
+	{ "%s ago", { "%s назад" } },
+	{ "%lld healthy", { "%lld исправен", "%lld исправны", "%lld исправно" } },
+	{ "%lld in warn", { "%lld под вопросом", "%lld под вопросом", "%lld под вопросом" } },
+	{ "%lld exhausted", { "%lld исчерпан", "%lld исчерпаны", "%lld исчерпано" } },
+	{ "%lld blocked", { "%lld заблокирован", "%lld заблокированы", "%lld заблокировано" } },
+	{ "%lld disabled", { "%lld отключён", "%lld отключены", "%lld отключено" } },
+	{ "%d %% left", { "осталось %d %%" } },
+
+	/* lib/tls/backend.c */
+	{ "KMI_PROXY_TLS_POOL: the path of a unix socket has at most %zu bytes",
+	  { "KMI_PROXY_TLS_POOL: путь unix-сокета не длиннее %zu байт" } },
+	{ "a socket for the pool", { "не удалось создать сокет для пула" } },
+	{ "more than %d listening sockets", { "слушающих сокетов больше %d" } },
+	{ "a socket for kmi-handle", { "не удалось создать сокет для kmi-handle" } },
+	{ "connect to the pool", { "не удалось соединиться с пулом" } },
+	{ "the pool's socket belongs to another user", { "сокет пула принадлежит другому пользователю" } },
+	{ "tell the pool", { "не удалось передать соединение пулу" } },
+
+	/* lib/tls/credential.c */
+	{ "%s: something in it is too large", { "%s: что-то в нём слишком велико" } },
+	{ "%s: the PEM text is damaged", { "%s: текст PEM повреждён" } },
+	{ "copy it again from where it was made", { "скопируйте его заново оттуда, где он создан" } },
+	{ "%s: the file ends in the middle", { "%s: файл обрывается на середине" } },
+	{ "%s: a chain has at most %d certificates", { "%s: в цепочке не больше %d сертификатов" } },
+	{ "%s: a certificate in it is empty", { "%s: в нём есть пустой сертификат" } },
+	{ "%s: there is no certificate in it", { "%s: в нём нет сертификата" } },
+	{ "it is to begin with -----BEGIN CERTIFICATE-----; the key belongs into a file of its own",
+	  { "он должен начинаться с -----BEGIN CERTIFICATE-----; ключ кладут в отдельный файл" } },
+	{ "%s: the certificate cannot be read (code %d)", { "%s: сертификат не читается (код %d)" } },
+	{ "only RSA and EC certificates are understood, no Ed25519; openssl x509 -in FILE -noout "
+	  "-text shows what it is",
+	  { "понятны только сертификаты RSA и EC, не Ed25519; что это, покажет openssl x509 -in "
+	    "ФАЙЛ -noout -text" } },
+	{ "%s: the key is protected by a password, which nobody could type here",
+	  { "%s: ключ защищён паролем, а ввести его здесь некому" } },
+	{ "write it without one: openssl pkey -in OLD -out NEW; then chmod 600 NEW",
+	  { "запишите его без пароля: openssl pkey -in СТАРЫЙ -out НОВЫЙ; затем chmod 600 НОВЫЙ" } },
+	{ "%s: there is more than one key in it", { "%s: в нём больше одного ключа" } },
+	{ "%s: the key cannot be read (code %d)", { "%s: ключ не читается (код %d)" } },
+	{ "only RSA and EC keys are understood, no Ed25519; make a new pair, as with kmi tls selfsigned",
+	  { "понятны только ключи RSA и EC, не Ed25519; сделайте новую пару, например kmi tls "
+	    "selfsigned" } },
+	{ "%s: there is no private key in it", { "%s: в нём нет закрытого ключа" } },
+	{ "it is to begin with -----BEGIN PRIVATE KEY-----",
+	  { "он должен начинаться с -----BEGIN PRIVATE KEY-----" } },
+	{ "%s: the parts of the RSA key do not make one", { "%s: части ключа RSA не сходятся" } },
+	{ "%s: an RSA key of %u bits; %d to %d are served",
+	  { "%s: ключ RSA в %u бит; годятся от %d до %d" } },
+	{ "make a new pair, best with an EC key (P-256)",
+	  { "сделайте новую пару, лучше с ключом EC (P-256)" } },
+	{ "%s: an EC key on a curve that is not served (number %d)",
+	  { "%s: ключ EC на неподдерживаемой кривой (номер %d)" } },
+	{ "make a new pair on P-256 (prime256v1)", { "сделайте новую пару на P-256 (prime256v1)" } },
+	{ "the key in %s does not belong to the first certificate in %s",
+	  { "ключ из %s не подходит к первому сертификату в %s" } },
+	{ "the server's own certificate comes first, then those that signed it; both files must be "
+	  "of one issue",
+	  { "сначала сертификат самого сервера, затем подписавшие его; оба файла должны быть "
+	    "одного выпуска" } },
+	{ "%s: others on this machine may read the key (mode %03o)",
+	  { "%s: прочитать ключ могут и другие на этой машине (права %03o)" } },
+	{ "%s: others on this machine may change the key (mode %03o)",
+	  { "%s: изменить ключ могут и другие на этой машине (права %03o)" } },
+	{ "chmod 600 %s; when strangers could read it, make a new one",
+	  { "chmod 600 %s; если его могли прочесть чужие, сделайте новый" } },
+	{ "name a PEM file that this user can read in %s; kmi tls selfsigned makes a first one",
+	  { "укажите в %s PEM-файл, доступный этому пользователю; первый сделает kmi tls selfsigned" } },
+	{ "%s is not set", { "%s не задан" } },
+	{ "TLS needs a certificate and its key: kmi tls selfsigned makes a first pair",
+	  { "для TLS нужны сертификат и ключ к нему: первую пару сделает kmi tls selfsigned" } },
+	{ "the certificate in %s is valid only from %s on: clients will refuse it",
+	  { "сертификат в %s действует только с %s: клиенты его отвергнут" } },
+	{ "look at this machine's clock, or wait", { "проверьте часы этой машины или подождите" } },
+	{ "the certificate in %s has ended on %s: clients will refuse it",
+	  { "сертификат в %s истёк %s: клиенты его отвергнут" } },
+	{ "put a new one in its place; kmi-tls takes it up by itself",
+	  { "положите на его место новый; kmi-tls подхватит его сам" } },
+	{ "the certificate in %s ends on %s", { "сертификат в %s истекает %s" } },
+	{ "renew it in time; kmi-tls takes the new one up by itself",
+	  { "обновите его вовремя; kmi-tls подхватит новый сам" } },
+
+	/* lib/tls/sessions.c */
+	{ "memory for sessions", { "не удалось выделить память для сеансов" } },
+
+	/* lib/tls/tunnel.c */
+	{ "TLS cannot be prepared (code %d)", { "не удалось подготовить TLS (код %d)" } },
+	{ "the client does not trust the certificate (alert %d)",
+	  { "клиент не доверяет сертификату (сигнал %d)" } },
+	{ "for the client the certificate has ended (alert %d)",
+	  { "для клиента сертификат истёк (сигнал %d)" } },
+	{ "the client gave up (alert %d)", { "клиент отказался (сигнал %d)" } },
+	{ "the client offers no cipher suite or curve that is served",
+	  { "клиент не предлагает ни одного поддерживаемого шифра или кривой" } },
+	{ "the client does not speak TLS 1.2", { "клиент не умеет TLS 1.2" } },
+	{ "the client does not speak HTTP/1.1 (ALPN)", { "клиент не умеет HTTP/1.1 (ALPN)" } },
+	{ "what the client sends is not TLS, or damaged (code %d)",
+	  { "клиент прислал не TLS или испорченные данные (код %d)" } },
+	{ "the client left in the middle", { "клиент ушёл на середине" } },
+	{ "the client did not finish in time", { "клиент не успел закончить вовремя" } },
+
+	/* what the system says */
+	{ "No such file or directory", { "нет такого файла или каталога" } },
+	{ "Permission denied", { "доступ запрещён" } },
+	{ "Operation not permitted", { "операция не разрешена" } },
+	{ "No space left on device", { "на устройстве нет места" } },
+	{ "Read-only file system", { "файловая система только для чтения" } },
+	{ "Is a directory", { "это каталог" } },
+	{ "Not a directory", { "это не каталог" } },
+	{ "File exists", { "файл уже существует" } },
+	{ "Directory not empty", { "каталог не пуст" } },
+	{ "Too many open files", { "слишком много открытых файлов" } },
+	{ "Too many open files in system", { "в системе слишком много открытых файлов" } },
+	{ "Too many levels of symbolic links", { "слишком много символических ссылок подряд" } },
+	{ "File name too long", { "имя файла слишком длинное" } },
+	{ "File too large", { "файл слишком велик" } },
+	{ "Disk quota exceeded", { "превышена дисковая квота" } },
+	{ "Input/output error", { "ошибка ввода-вывода" } },
+	{ "Cannot allocate memory", { "не удалось выделить память" } },
+	{ "Resource temporarily unavailable", { "ресурс временно недоступен" } },
+	{ "Device or resource busy", { "устройство или ресурс занят" } },
+	{ "Text file busy", { "файл программы занят" } },
+	{ "Interrupted system call", { "системный вызов прерван" } },
+	{ "Invalid argument", { "неверный аргумент" } },
+	{ "Bad file descriptor", { "неверный файловый дескриптор" } },
+	{ "Broken pipe", { "канал оборван" } },
+	{ "No such process", { "нет такого процесса" } },
+	{ "No child processes", { "нет дочерних процессов" } },
+	{ "Exec format error", { "неверный формат исполняемого файла" } },
+	{ "Argument list too long", { "список аргументов слишком длинный" } },
+	{ "Address already in use", { "адрес уже занят" } },
+	{ "Cannot assign requested address", { "такого адреса на этой машине нет" } },
+	{ "Connection refused", { "в соединении отказано" } },
+	{ "Connection reset by peer", { "соединение сброшено другой стороной" } },
+	{ "Connection timed out", { "время ожидания соединения истекло" } },
+	{ "No route to host", { "нет пути к узлу" } },
+	{ "Network is unreachable", { "сеть недоступна" } },
+	{ "Address family not supported by protocol", { "такие адреса не поддерживаются" } },
+	{ "Protocol not supported", { "протокол не поддерживается" } },
+	{ "Function not implemented", { "в этой системе такого нет" } },
+	{ "Operation not supported", { "операция не поддерживается" } },
+	{ "Inappropriate ioctl for device", { "неподходящая операция для устройства" } },
+	{ "Transport endpoint is not connected", { "сокет не соединён" } },
+	{ "Socket operation on non-socket", { "это не сокет" } },
+	{ "Stale file handle", { "устаревший описатель файла" } },
+	{ "Invalid cross-device link", { "перенос между устройствами невозможен" } },
 };
 
 const size_t text_ru_count = sizeof(text_ru) / sizeof(*text_ru);

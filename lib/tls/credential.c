@@ -329,8 +329,12 @@ check_mode(const char *path, struct fail *f)
 		return 0;	/* reading it will say why */
 	if ((st.st_mode & (S_IWGRP | S_IRWXO)) == 0)
 		return 0;
-	fail_set(f, FAIL_USAGE, "%s: others on this machine may %s the key (mode %03o)", path,
-	    st.st_mode & S_IROTH ? "read" : "change", (unsigned)st.st_mode & 0777);
+	if (st.st_mode & S_IROTH)
+		fail_set(f, FAIL_USAGE, "%s: others on this machine may read the key (mode %03o)", path,
+		    (unsigned)st.st_mode & 0777);
+	else
+		fail_set(f, FAIL_USAGE, "%s: others on this machine may change the key (mode %03o)", path,
+		    (unsigned)st.st_mode & 0777);
 	return fail_hint(f, "chmod 600 %s; when strangers could read it, make a new one", path);
 }
 

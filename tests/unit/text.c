@@ -6,9 +6,9 @@
 #include <stdlib.h>
 
 static const char *
-keys(long long n)
+usable(long long n)
 {
-	return text_plural(n, "%lld key", "%lld keys");
+	return text_plural(n, "%lld usable", "%lld usable");
 }
 
 static void
@@ -18,15 +18,15 @@ counts(void)
 		long long n;
 		const char *form;
 	} cases[] = {
-		{ 1, "%lld ключ" }, { 21, "%lld ключ" }, { 101, "%lld ключ" }, { 2, "%lld ключа" }, { 4, "%lld ключа" },
-		{ 22, "%lld ключа" }, { 1003, "%lld ключа" }, { 0, "%lld ключей" }, { 5, "%lld ключей" },
-		{ 11, "%lld ключей" }, { 12, "%lld ключей" }, { 14, "%lld ключей" }, { 19, "%lld ключей" },
-		{ 20, "%lld ключей" }, { 111, "%lld ключей" }, { -1, "%lld ключ" }, { -12, "%lld ключей" },
-		{ 9223372036854775807LL, "%lld ключей" },
+		{ 1, "%lld пригоден" }, { 21, "%lld пригоден" }, { 101, "%lld пригоден" }, { 2, "%lld пригодны" }, { 4, "%lld пригодны" },
+		{ 22, "%lld пригодны" }, { 1003, "%lld пригодны" }, { 0, "%lld пригодно" }, { 5, "%lld пригодно" },
+		{ 11, "%lld пригодно" }, { 12, "%lld пригодно" }, { 14, "%lld пригодно" }, { 19, "%lld пригодно" },
+		{ 20, "%lld пригодно" }, { 111, "%lld пригодно" }, { -1, "%lld пригоден" }, { -12, "%lld пригодно" },
+		{ 9223372036854775807LL, "%lld пригодно" },
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++)
-		CHECK_STR(keys(cases[i].n), cases[i].form);
+		CHECK_STR(usable(cases[i].n), cases[i].form);
 }
 
 /* Two bytes a letter: a message that is too long must not end in half of one. */
@@ -57,8 +57,8 @@ main(void)
 	struct fail f;
 
 	CHECK_STR(text_say("unknown command %s"), "unknown command %s");
-	CHECK_STR(keys(1), "%lld key");
-	CHECK_STR(keys(0), "%lld keys");
+	CHECK_STR(text_plural(1, "%lld key", "%lld keys"), "%lld key");
+	CHECK_STR(text_plural(0, "%lld key", "%lld keys"), "%lld keys");
 	CHECK_STR(text_in(LOCALE_RU, "unknown command %s"), "неизвестная команда %s");
 	setenv("KMI_LOCALE", "RU", 1);
 	text_locale_guess();
