@@ -72,9 +72,14 @@ lint:
 	    -DKMI_LIBEXEC='""' -DKMI_ETC='""' -I lib bin lib
 	mandoc -T lint -W warning docs/man/*
 
-bench: all
+bench: build-all
 	@scripts/packages.sh build test bench
 	@scripts/bench.sh
+	@scripts/bench-streams.sh
+
+# Minutes of processes killed and stopped, clients that leave, a full disk; BUILD=build-asan takes what `make asan` built.
+stress: build-all
+	@scripts/stress.sh
 
 fuzz: $(FUZZERS)
 
@@ -121,6 +126,6 @@ deb:
 clean:
 	rm -rf build build-asan
 
-.PHONY: all help run check asan tests build-all unit lint bench fuzz install uninstall deb clean
+.PHONY: all help run check asan tests build-all unit lint bench stress fuzz install uninstall deb clean
 .SECONDARY:
 -include $(shell find $(addprefix $(BUILD)/,bin lib tests) -name '*.d' 2>/dev/null)
