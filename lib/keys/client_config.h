@@ -1,0 +1,18 @@
+/*
+ * client_config: a key and its upstream, set in the config of a Kimi CLI with every other byte of it kept.
+ *
+ * Pure: text in, text out. The provider that is set is managed:kimi-code, kimi-for-coding or moonshot-ai, else the first of
+ * type kimi; a config that has none of these gets a table of its own for it. Another vendor's provider is never touched.
+ */
+#ifndef KMI_KEYS_CLIENT_CONFIG_H
+#define KMI_KEYS_CLIENT_CONFIG_H
+
+#include "base/buf.h"
+#include "base/fail.h"
+
+#define CLIENT_CONFIG_MAX (4u << 20)
+
+/* Appends to out. -1: the text is no TOML ("line 3: ..."), or a provider in it has a form that cannot be changed. */
+int client_config_set(struct str text, struct str api_key, struct str base_url, struct buf *out, struct fail *f);
+
+#endif

@@ -1,0 +1,144 @@
+#!/bin/bash
+# kmi rotate, kmi unlock: which key, why, in the books and in the Kimi CLI's config.
+. "$(dirname "$0")/lib.sh"
+PATH=$BIN:$PATH
+mkdir -p "$HOME"
+keys a b c
+export KMI_AUTO_ROTATE_E2E=0
+active() { jq -r .active_index "$D/state/state.json"; }
+rot() { kmi rotate "$@" >"$D/out" 2>"$D/err"; }
+config=$HOME/.kimi/config.toml
+
+rot
+is $? 0 "kmi rotate"
+has "$(cat "$D/out")" "b is the active key now: it is as good as a, and it is its turn" "where all tie, the next one in turn, and it says so"
+is "$(active)" 1 "the books know"
+has "$(cat "$D/out")" "dry run" "a dry run leaves the client's config alone"
+ok "really" test ! -e "$config"
+has "$(tail -n 1 "$D/state/logs/kmi.log")" '"action": "rotate"' "an audit event"
+KMI_ROTATE_ON_TIE=0 kmi rotate >"$D/out"
+has "$(cat "$D/out")" "b stays the active key: c is no better" "without KMI_ROTATE_ON_TIE it stays"
+ok "no wider than 80 columns" eval '[ "$(wc -L <"$D/out")" -le 80 ]'
+rot --json
+is "$(jq -r '.label, .previous, .changed, .why' "$D/out" | tr '\n' ' ')" "c b true turn " "--json"
+rot --to a
+is "$? $(active)" "0 0" "--to"
+rot --to aa
+is "$? $(active)" "2 0" "an unknown label"
+has "$(cat "$D/err")" "a" "has its nearest suggested"
+rot --too a
+is $? 2 "an unknown option"
+rot auto --to a
+is $? 2 "two modes at once"
+rot auto off
+is $? 2 "auto and off at once"
+rot everything
+is $? 2 "an argument that is none"
+
+# by quota
+fake_start
+fake_script '[{"key": "sk-fake-a-000a", "path": "/usages", "do": {"body": {"json": {"limit": 100, "remaining": 30}}}},
+ {"key": "sk-fake-b-000b", "path": "/usages", "do": {"body": {"json": {"limit": 100, "remaining": 80}}}},
+ {"key": "sk-fake-c-000c", "path": "/usages", "do": {"body": {"json": {"limit": 100, "remaining": 10}}}}]'
+kmi health >/dev/null
+rot
+has "$(cat "$D/out")" "b is the active key now: b has more of its quota left: 80 % against 30 % of a" "more quota wins, and it says so"
+has "$(tr -s ' ' <"$D/out")" "* b sk-f***000b healthy never 0 ########.. 80 %" "the dashboard"
+
+# the client's config
+is "$(stat -c %a "$config")" 600 "the Kimi CLI's config is written, for its owner alone"
+is "$(python3 -c 'import sys, tomllib; p = tomllib.load(open(sys.argv[1], "rb"))["providers"]["kimi-for-coding"]; print(p["type"], p["api_key"], p["base_url"])' "$config")" \
+	"kimi sk-fake-b-000b $KMI_UPSTREAM_BASE_URL" "from nothing"
+has "$(cat "$D/state/logs/kmi.log")" config_written "an audit event"
+ok "without the key" eval '! grep -q sk-fake "$D/state/logs/kmi.log"'
+ok "nor is it printed" eval '! grep -q sk-fake "$D/out"'
+printf '# mine\r\ndefault_model = "x"\r\n[providers.other]\r\ntype = "openai"\r\napi_key = "theirs"\r\n[providers.kimi-for-coding]\r\nbase_url = "old" # here\r\napi_key = "old"\r\n[models.x]\r\nprovider = "other"\r\n' >"$config"
+cp "$config" "$D/before"
+mkdir -p "$HOME/.kimi-code"
+echo 'default_model = "y"' >"$HOME/.kimi-code/config.toml"
+rot --to a
+sed "s#\"old\" \# here#\"$KMI_UPSTREAM_BASE_URL\" \# here#; s#api_key = \"old\"#api_key = \"sk-fake-a-000a\"#" "$D/before" >"$D/want"
+ok "in place, every other byte as it was" cmp "$D/want" "$config"
+ok "with a backup beside it" cmp "$D/before" "$config.bak"
+is "$(stat -c %a "$config.bak")" 600 "for its owner alone"
+has "$(cat "$HOME/.kimi-code/config.toml")" sk-fake-a-000a "and that of kimi-code, which is there"
+rot --to a
+has "$(cat "$D/out")" "$config has it already" "nothing to do is said"
+# a toml key file is copied
+printf 'default_model = "z"\n[providers.moonshot-ai]\ntype = "kimi"\napi_key = "sk-fake-t-000t"\nbase_url = "%s"\n' "$KMI_UPSTREAM_BASE_URL" >"$D/auths/t.toml"
+rot --to t
+ok "a .toml key file is copied" cmp "$D/auths/t.toml" "$config"
+# a link stays one
+mv "$config" "$D/elsewhere.toml"; ln -s "$D/elsewhere.toml" "$config"
+rot --to b
+ok "a link stays one" test -L "$config"
+has "$(cat "$D/elsewhere.toml")" sk-fake-b-000b "and what it points to is written"
+rm "$config"
+printf '[providers\n' >"$config"; cp "$config" "$D/before"
+rot --to c
+is "$? $(active)" "1 2" "one that does not parse fails, the rotation is done"
+ok "it is left alone" cmp "$D/before" "$config"
+has "$(cat "$D/err")" "is left as it was: line 1" "with file and line"
+rot --to t
+ok "also when a file would be copied over it" cmp "$D/before" "$config"
+rm "$config"
+KMI_WRITE_CONFIG=0 kmi rotate --to a >/dev/null
+ok "not with KMI_WRITE_CONFIG=0" test ! -e "$config"
+rm -rf "$HOME/.kimi"; : >"$HOME/.kimi"
+rot --to b
+is $? 1 "a folder that cannot be made"
+ok "is said" test -s "$D/err"
+rm -f "$HOME/.kimi" "$D/auths/t.toml"
+
+# automatic, on and off
+rot auto
+is $? 1 "automatic rotation has to be allowed"
+has "$(cat "$D/err")" KMI_AUTO_ROTATE_ALLOWED=1 "and it says how"
+export KMI_AUTO_ROTATE_ALLOWED=1
+rot auto
+is "$? $(jq -r .auto_rotate "$D/state/state.json")" "0 true" "auto"
+pool_start
+chat; chat; chat
+fake_wait 6
+is "$(fake_keys 3)" "a b a" "goes round the healthy keys"
+rot off
+is "$? $(jq -r .auto_rotate "$D/state/state.json")" "0 false" "off"
+rot --to c
+chat; chat
+is "$(fake_keys 2)" "c c" "counts at once"
+
+# unlock
+fake_script '[{"key": "sk-fake-c-000c", "times": 1, "do": {"status": 429, "headers": [["Retry-After", "3000"]]}}, {"key": "sk-fake-a-000a", "times": 1, "do": {"status": 401}}]'
+chat
+is "$(kmi keys --json | jq -r '[.keys[] | select(.status == "exhausted" or .status == "blocked") | .label] | join(" ")')" "a c" "two locks"
+rot --to c
+has "$(cat "$D/out")" "c stays the active key" "a locked one can be named all the same"
+kmi unlock cc >"$D/out" 2>"$D/err"
+is $? 2 "unlock: an unknown label"
+kmi unlock >"$D/out" 2>"$D/err"
+is $? 2 "unlock: no label"
+kmi unlock c --all >"$D/out" 2>"$D/err"
+is $? 2 "unlock: a label and --all"
+kmi unlock c >"$D/out"
+is $? 0 "unlock"
+has "$(cat "$D/out")" "c: unlocked; it was barred because of: rate limit, in " "it says what was lifted"
+chat
+is "$(fake_keys 1)" c "the running pool knows at once"
+has "$(tail -n 1 "$D/state/logs/kmi.log")" '"action": "unlock"' "an audit event"
+is "$(kmi unlock --all --json | jq -r '.unlocked[0].label')" a "--all"
+is "$(kmi unlock --all)" "nothing was locked" "nothing to do is said"
+# an account's lock goes with any of its keys
+printf 'KMI_API_KEY=sk-fake-x-000x\nKMI_KEY_ACCOUNT=one\n' >"$D/auths/x.env"
+printf 'KMI_API_KEY=sk-fake-y-000y\nKMI_KEY_ACCOUNT=one\n' >"$D/auths/y.env"
+fake_script '[{"key": "sk-fake-x-000x", "times": 1, "do": {"status": 429, "headers": [["Retry-After", "3000"]]}}]'
+kmi rotate --to x >/dev/null
+chat
+is "$(kmi keys --json | jq -r '[.keys[] | select(.status == "exhausted") | .label] | join(" ")')" "x y" "an account's limit bars both its keys"
+kmi unlock y >/dev/null
+is "$(kmi keys --json | jq -r '[.keys[] | select(.status == "exhausted") | .label] | join(" ")')" "" "unlocking one frees both"
+pool_stop
+rm -f "$D"/auths/*
+rot
+is $? 1 "no keys at all"
+has "$(cat "$D/err")" "kmi keys" "and where to look"
+finish
