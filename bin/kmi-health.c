@@ -26,10 +26,12 @@
 #define AWAIT_MS 30000
 
 static const char usage[] =
-    "usage: kmi health [--refresh | --cached | --current] [--json | --plain | --quiet]\n"
+    "usage: kmi health [--refresh | --cached | --current]\n"
+    "                  [--json | --plain | --quiet]\n"
     "\n"
     "Shows how much of its quota each key has left and when it is renewed, the worst\n"
-    "first. Asks the upstream when what is known is older than KMI_USAGE_CACHE_SECONDS.\n"
+    "first. Asks the upstream when what is known is older than\n"
+    "KMI_USAGE_CACHE_SECONDS.\n"
     "\n"
     "  --refresh   ask now, however young it is\n"
     "  --cached    do not ask\n"
@@ -39,7 +41,8 @@ static const char usage[] =
     "  --quiet     print nothing, ask blocked keys only now and then: for timers\n"
     "  -h, --help  this text\n"
     "\n"
-    "Exit status: 0 done, 1 when nothing could be learned, 2 for a wrong call or setting.\n";
+    "Exit status: 0 done, 1 when nothing could be learned, 2 for a wrong call or\n"
+    "setting.\n";
 
 enum { OPT_REFRESH = 256, OPT_CACHED, OPT_CURRENT };
 

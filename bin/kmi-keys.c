@@ -31,7 +31,8 @@ static const char usage[] =
     "  --plain     no colours\n"
     "  -h, --help  this text\n"
     "\n"
-    "Exit status: 0 while a key is usable, 1 when none is, 2 for a wrong call or setting.\n";
+    "Exit status: 0 while a key is usable, 1 when none is, 2 for a wrong call or\n"
+    "setting.\n";
 
 static const struct option options[] = {
 	{ "help", no_argument, NULL, 'h' },

@@ -85,10 +85,12 @@ const struct text_entry text_ru[] = {
 	{ "unexpected argument: %s", { "лишний аргумент: %s" } },
 	{ "this is a dry run: nothing is asked of the upstream (KMI_DRY_RUN=0 goes live)",
 	  { "холостой режим: к серверу никто не обращается (KMI_DRY_RUN=0 — рабочий)" } },
-	{ "usage: kmi health [--refresh | --cached | --current] [--json | --plain | --quiet]\n"
+	{ "usage: kmi health [--refresh | --cached | --current]\n"
+	  "                  [--json | --plain | --quiet]\n"
 	  "\n"
 	  "Shows how much of its quota each key has left and when it is renewed, the worst\n"
-	  "first. Asks the upstream when what is known is older than KMI_USAGE_CACHE_SECONDS.\n"
+	  "first. Asks the upstream when what is known is older than\n"
+	  "KMI_USAGE_CACHE_SECONDS.\n"
 	  "\n"
 	  "  --refresh   ask now, however young it is\n"
 	  "  --cached    do not ask\n"
@@ -98,12 +100,14 @@ const struct text_entry text_ru[] = {
 	  "  --quiet     print nothing, ask blocked keys only now and then: for timers\n"
 	  "  -h, --help  this text\n"
 	  "\n"
-	  "Exit status: 0 done, 1 when nothing could be learned, 2 for a wrong call or setting.\n",
-	  { "использование: kmi health [--refresh | --cached | --current] [--json | --plain | "
-	    "--quiet]\n"
+	  "Exit status: 0 done, 1 when nothing could be learned, 2 for a wrong call or\n"
+	  "setting.\n",
+	  { "использование: kmi health [--refresh | --cached | --current]\n"
+	    "                          [--json | --plain | --quiet]\n"
 	    "\n"
 	    "Показывает, сколько у каждого ключа осталось от квоты и когда она обновится;\n"
-	    "худшие — первыми. Спрашивает сервер, если сведения старше KMI_USAGE_CACHE_SECONDS.\n"
+	    "худшие — первыми. Спрашивает сервер, если сведения старше\n"
+	    "KMI_USAGE_CACHE_SECONDS.\n"
 	    "\n"
 	    "  --refresh   спросить сейчас, как бы свежи они ни были\n"
 	    "  --cached    не спрашивать\n"
@@ -136,7 +140,8 @@ const struct text_entry text_ru[] = {
 	  "  --plain     no colours\n"
 	  "  -h, --help  this text\n"
 	  "\n"
-	  "Exit status: 0 while a key is usable, 1 when none is, 2 for a wrong call or setting.\n",
+	  "Exit status: 0 while a key is usable, 1 when none is, 2 for a wrong call or\n"
+	  "setting.\n",
 	  { "использование: kmi keys [--json | --plain]\n"
 	    "\n"
 	    "Показывает пул ключей API в том порядке, в каком он используется, и состояние\n"
@@ -262,6 +267,25 @@ const struct text_entry text_ru[] = {
 	  { "--name принимает имя узла или адрес, а указано «%s»" } },
 	{ "it takes two files, for the certificate and for the key, or none",
 	  { "нужны два файла, для сертификата и для ключа, или ни одного" } },
+	{ "usage: kmi tls selfsigned [--days N] [--name NAME]... [--force] [CERT KEY]\n"
+	  "\n"
+	  "Makes a key and a self-signed certificate for this machine's names and addresses,\n"
+	  "in the files of KMI_PROXY_TLS_CERT and KMI_PROXY_TLS_KEY, else in ~/.kmi/tls.\n"
+	  "\n"
+	  "      --days N     how long it is valid (825)\n"
+	  "      --name NAME  a further name or address by which clients reach this machine\n"
+	  "      --force      replace files that are there\n"
+	  "  -h, --help       this text\n",
+	  { "использование: kmi tls selfsigned [--days N] [--name ИМЯ]... [--force]\n"
+	    "                                  [СЕРТИФИКАТ КЛЮЧ]\n"
+	    "\n"
+	    "Создаёт ключ и самоподписанный сертификат на имена и адреса этой машины в файлах\n"
+	    "KMI_PROXY_TLS_CERT и KMI_PROXY_TLS_KEY, а если они не заданы — в ~/.kmi/tls.\n"
+	    "\n"
+	    "      --days N     на сколько дней (825)\n"
+	    "      --name ИМЯ   ещё имя или адрес, по которому к машине обращаются клиенты\n"
+	    "      --force      заменить файлы, если они есть\n"
+	    "  -h, --help       эта справка\n" } },
 
 	/* bin/kmi-tls.c */
 	{ "%s: nobody takes the connection: %s", { "%s: соединение никто не принимает: %s" } },
@@ -282,6 +306,24 @@ const struct text_entry text_ru[] = {
 	{ "signalfd", { "не удалось создать дескриптор сигналов" } },
 	{ "TLS on %s (%s); Ctrl-C ends it\n", { "TLS на %s (%s); Ctrl-C завершит\n" } },
 	{ "unknown command %s", { "неизвестная команда %s" } },
+	{ "usage: kmi tls [--check] [--help] [--version]\n"
+	  "       kmi tls selfsigned [--days N] [--name NAME]... [CERT KEY]\n"
+	  "\n"
+	  "Serves TLS with KMI_PROXY_TLS_CERT and KMI_PROXY_TLS_KEY, on the address of\n"
+	  "KMI_PROXY_TLS_LISTEN or on a socket that a superserver gives, and hands what it\n"
+	  "decrypts to kmi-handle. `selfsigned` makes a first certificate.\n"
+	  "\n"
+	  "      --check    say whether certificate and key can be used, and until when\n"
+	  "  -h, --help     this text\n",
+	  { "использование: kmi tls [--check] [--help] [--version]\n"
+	    "               kmi tls selfsigned [--days N] [--name ИМЯ]... [СЕРТИФИКАТ КЛЮЧ]\n"
+	    "\n"
+	    "Обслуживает TLS с KMI_PROXY_TLS_CERT и KMI_PROXY_TLS_KEY по адресу\n"
+	    "KMI_PROXY_TLS_LISTEN или на сокете от суперсервера и передаёт расшифрованное\n"
+	    "в kmi-handle. `selfsigned` создаёт первый сертификат.\n"
+	    "\n"
+	    "      --check    сказать, годны ли сертификат и ключ и до какого срока\n"
+	    "  -h, --help     эта справка\n" } },
 
 	/* bin/kmi.c */
 	{ "start the proxy in the background", { "запустить прокси в фоне" } },
@@ -931,7 +973,7 @@ const struct text_entry text_ru[] = {
 	{ "libcurl does not take the connection", { "libcurl не принимает соединение" } },
 
 	/* lib/show/standing.c */
-	{ ", free %s", { ", освободится %s" } },
+	{ "free %s", { "освободится %s" } },
 
 	/* lib/show/words.c */
 	{ "%lld s", { "%lld с" } },

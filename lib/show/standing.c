@@ -35,7 +35,8 @@ standing_reason(struct buf *out, const struct choose_fit *fit, time_t now)
 	words_reason(out, fit->reason);
 	if (fit->until) {
 		words_when(&when, fit->until, now);
-		buf_printf(out, fit->until < TIME_NEVER ? _(", free %s") : ", %s", buf_bad(&when) ? "?" : when.p);
+		buf_puts(out, *fit->reason ? ", " : "");
+		buf_printf(out, fit->until < TIME_NEVER ? _("free %s") : "%s", buf_bad(&when) ? "?" : when.p);
 	}
 	buf_free(&when);
 }
