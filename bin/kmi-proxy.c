@@ -253,15 +253,15 @@ say_started(const struct config *c, pid_t pid)
 	struct auths a;
 	struct fail f;
 
-	printf("The proxy runs (process %ld).\n", (long)pid);
+	printf(_("The proxy runs (process %ld).\n"), (long)pid);
 	say_url(c);
-	printf("  mode      %s\n", c->dry_run ? "dry run: nothing is sent upstream; KMI_DRY_RUN=0 goes live" : "live");
+	printf(_("  mode      %s\n"), c->dry_run ? _("dry run: nothing is sent upstream; KMI_DRY_RUN=0 goes live") : _("live"));
 	if (auths_scan(&a, c, &f) < 0)
-		printf("  keys      none: %s\n", f.text);
+		printf(_("  keys      none: %s\n"), f.text);
 	else
-		printf("  keys      %zu usable files in %s, %zu skipped\n", a.count, c->auths_dir, a.skipped_count);
+		printf(_("  keys      %zu usable files in %s, %zu skipped\n"), a.count, c->auths_dir, a.skipped_count);
 	auths_free(&a);
-	printf("  stop it   kmi proxy-stop\n");
+	printf(_("  stop it   kmi proxy-stop\n"));
 }
 
 static int
@@ -274,7 +274,7 @@ start(const struct config *c, bool foreground)
 	int code;
 
 	if (pid > 0) {
-		printf("The proxy runs already (process %ld).\n", (long)pid);
+		printf(_("The proxy runs already (process %ld).\n"), (long)pid);
 		say_url(c);
 		return 0;
 	}
@@ -340,13 +340,13 @@ stop(const struct config *c, bool force)
 	if (pid <= 0) {
 		if (listener_find(&l, &c->listen, 0, NULL) == 0 && l.listening) {
 			fail_set(&f, FAIL_SYSTEM, "%s is held by %s %ld, which kmi proxy did not start", c->proxy_listen,
-			    l.count ? l.items[0].command : "a process", l.count ? (long)l.items[0].pid : 0L);
+			    l.count ? l.items[0].command : _("a process"), l.count ? (long)l.items[0].pid : 0L);
 			fail_hint(&f, "stop it by the means that started it");
 			listener_free(&l);
 			return program_fail(name, &f);
 		}
 		unlink(paths.pid);
-		printf("The proxy does not run.\n");
+		printf(_("The proxy does not run.\n"));
 		return 0;
 	}
 	if (kill(pid, SIGTERM) < 0) {
@@ -368,7 +368,7 @@ stop(const struct config *c, bool force)
 	if (c->tls_listen.path && config_has_tls(c))
 		unlink(c->tls_listen.path);
 	event_audit(c, "proxy_stop", NULL);
-	printf("The proxy has stopped.\n");
+	printf(_("The proxy has stopped.\n"));
 	return 0;
 }
 
