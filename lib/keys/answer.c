@@ -325,6 +325,25 @@ first_event(struct str body, struct buf *data, bool *is_error)
 	return data->n > 0;
 }
 
+bool
+answer_has_event(struct str body)
+{
+	bool data = false;
+
+	while (memchr(body.p, '\n', body.n)) {
+		struct str line = str_trim(str_cut(&body, '\n')), name;
+
+		if (line.n == 0 && data)
+			return true;
+		name = str_trim(str_cut(&line, ':'));
+		if (str_is(name, "data"))
+			data = true;
+		else if (name.n && !str_is(name, "event") && !str_is(name, "id") && !str_is(name, "retry"))
+			return true;
+	}
+	return false;
+}
+
 void
 answer_read_stream(struct answer_error *e, struct str body, time_t now)
 {

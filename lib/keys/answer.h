@@ -28,6 +28,8 @@ struct answer_error {
 void answer_read(struct answer_error *e, struct str body, time_t now);
 /* The beginning of a 2xx answer: an error only when it is an event stream whose first event is one. */
 void answer_read_stream(struct answer_error *e, struct str body, time_t now);
+/* Whether an event with data has come whole (or this is no event stream at all, so that none will). */
+bool answer_has_event(struct str body);
 void answer_free(struct answer_error *e);
 
 /*

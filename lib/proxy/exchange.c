@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/digest.h"
 #include "books/events.h"
+#include "keys/answer.h"
 #include "proxy/decode.h"
 #include "proxy/dryrun.h"
 #include "proxy/reply.h"
@@ -12,6 +13,8 @@
 #include <string.h>
 
 #define ERROR_READ_MS 10000	/* an error body that takes longer is judged by what has come */
+#define EVENT_HOLD 8192		/* of an event stream held back for its first event, which may be an error */
+#define EVENT_HOLD_MS 2000	/* ... since its first byte */
 #define STREAM_BUFFER (256u << 10)	/* queued for a slow client; after that the upstream waits */
 #define DECODED_MAX (256u << 10)
 
@@ -172,16 +175,54 @@ form_of(const struct request *r)
 	return request_header(r, "x-api-key") && !request_header(r, "Authorization") ? KEY_AS_X_API_KEY : KEY_AS_BEARER;
 }
 
+static struct str
+value_of(const struct received *got, const char *name)
+{
+	const struct header *h = received_header(got, name);
+
+	return h ? h->value : (struct str){ 0 };
+}
+
+/* One that can be read, that is: not encoded. */
+static bool
+is_event_stream(const struct received *got)
+{
+	return !received_header(got, "Content-Encoding") &&
+	    str_casefind(value_of(got, "Content-Type"), STR("text/event-stream")) == 0;
+}
+
+/* A good answer begins with its first byte; an event stream with its first event, which may be an error. */
+static bool
+has_begun(const struct received *got)
+{
+	return got->body.n > 0 && (!is_event_stream(got) || answer_has_event(buf_view(&got->body)));
+}
+
+/* Comments keep a connection alive while there is no event; the client is to see them too, a little later. */
+static bool
+held_enough(struct exchange *x)
+{
+	const struct received *got = &x->forward->got;
+
+	if (!got->body.n)
+		return false;
+	if (!x->hold_until_ms)
+		x->hold_until_ms = clock_mono_ms() + EVENT_HOLD_MS;
+	return got->body.n >= EVENT_HOLD || clock_mono_ms() >= x->hold_until_ms;
+}
+
 /* Enough has come to say what the answer means. */
 static bool
-can_judge(const struct forward *fw)
+can_judge(struct exchange *x)
 {
+	const struct forward *fw = x->forward;
+
 	if (fw->done)
 		return true;
 	if (!fw->got.head_complete)
 		return false;
 	if (fw->got.status < 400)
-		return fw->got.body.n > 0;
+		return has_begun(&fw->got) || held_enough(x);
 	return fw->got.body.n >= FORWARD_HOLD || clock_mono_ms() - fw->started_ms - fw->first_byte_ms > ERROR_READ_MS;
 }
 
@@ -211,24 +252,17 @@ attempt(struct exchange *x, struct fail *f)
 		snprintf(fw->error, sizeof(fw->error), "%.*s", (int)sizeof(fw->error) - 1, f->text);
 	}
 	buf_wipe(&x->pick.secret);
-	while (!can_judge(fw)) {
+	x->hold_until_ms = 0;
+	while (!can_judge(x)) {
 		struct pollfd fds[2];
 
 		conn_watch(x->conn, fds);
-		forward_turn(fw, fds, 2, clock_mono_ms() + 1000);
+		forward_turn(fw, fds, 2, x->hold_until_ms ? x->hold_until_ms : clock_mono_ms() + 1000);
 		conn_noticed(x->conn, fds);
 		if (x->conn->gone)
 			return false;
 	}
 	return true;
-}
-
-static struct str
-value_of(const struct received *got, const char *name)
-{
-	const struct header *h = received_header(got, name);
-
-	return h ? h->value : (struct str){ 0 };
 }
 
 static void
@@ -240,7 +274,7 @@ judge(struct exchange *x, struct judgement *j)
 	struct answer a = {
 		.status = fw->got.head_complete ? got->status : 0,
 		/* An error answer that broke off is still an answer; a good one that never began is none. */
-		.trouble = fw->got.head_complete && (got->status >= 400 || got->body.n) ? TROUBLE_NONE : fw->trouble,
+		.trouble = fw->got.head_complete && (got->status >= 400 || has_begun(got)) ? TROUBLE_NONE : fw->trouble,
 		.retry_after = value_of(got, "Retry-After"),
 		.retry_after_ms = value_of(got, "retry-after-ms"),
 		.ratelimit_reset = value_of(got, "X-RateLimit-Reset"),
@@ -248,6 +282,8 @@ judge(struct exchange *x, struct judgement *j)
 
 	if (got->status >= 400 && decode_body(value_of(got, "Content-Encoding"), buf_view(&got->body), &text))
 		a.body = buf_view(&text);
+	else if (got->status >= 200 && got->status < 300 && is_event_stream(got))
+		a.body = buf_view(&got->body);
 	else if (got->status == 101)
 		a.trouble = TROUBLE_CONNECT;
 	/* Locks end on whole seconds; the part of this one that has gone by must not shorten them. */
@@ -381,8 +417,7 @@ pass_on(struct exchange *x, struct received *got, bool whole)
 	struct buf out = BUF(got->body.n + (1u << 20));
 	struct reply_plan plan;
 
-	x->sse = !received_header(got, "Content-Encoding") &&
-	    str_casefind(value_of(got, "Content-Type"), STR("text/event-stream")) == 0;
+	x->sse = is_event_stream(got);
 	reply_plan(&plan, got, x->request, x->keep);
 	x->keep = plan.keep;
 	reply_head(&out, got, &plan, x->trace.request_id, x->cors);
@@ -515,7 +550,7 @@ forward_request(struct exchange *x)
 		if (x->kept.status && !good) {
 			set_code(x->trace.error_code, x->kept_code);
 			pass_on(x, &x->kept, true);
-		} else if (good || (fw->got.head_complete && fw->got.status != 101 && fw->got.status >= 400)) {
+		} else if (good || j.status >= 200) {
 			pass_on(x, &fw->got, fw->done && fw->trouble == TROUBLE_NONE);
 		} else {
 			refuse_unreachable(x, fw->trouble);

@@ -4,7 +4,7 @@
  *
  * Nothing of an answer goes to the client before it is clear that this is the
  * one it gets: an error is read whole and judged first, a good answer is held until its
- * first byte. After that byte there is no other attempt, ever.
+ * first byte, an event stream until its first event. After that there is no other attempt, ever.
  */
 #ifndef KMI_PROXY_EXCHANGE_H
 #define KMI_PROXY_EXCHANGE_H
@@ -37,6 +37,7 @@ struct exchange {
 	struct buf tail;		/* the last bytes of the answer, not encoded ones only */
 	bool keep;			/* the connection may be used for another request */
 	bool sse;
+	int64_t hold_until_ms;		/* an event stream without an event yet is held until then; 0 = not set */
 	char last[2];			/* last two bytes of the body: whether an event stream stands at an event's end */
 };
 
