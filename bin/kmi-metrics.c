@@ -23,13 +23,14 @@
 static const char usage[] =
     "usage: kmi metrics [--output FILE]\n"
     "\n"
-    "Prints the state of the pool as OpenMetrics text: requests and errors of each key, its\n"
-    "status, locks and quota.\n"
+    "Prints the state of the pool as OpenMetrics text: requests and errors of each\n"
+    "key, its status, locks and quota.\n"
     "\n"
     "  --output FILE  write it there, whole or not at all, for everybody to read\n"
     "  -h, --help     this text\n"
     "\n"
-    "Exit status: 0 done, 1 when it could not be written, 2 for a wrong call or setting.\n";
+    "Exit status: 0 done, 1 when it could not be written, 2 for a wrong call or\n"
+    "setting.\n";
 
 static const struct option options[] = {
 	{ "help", no_argument, NULL, 'h' },

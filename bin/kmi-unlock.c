@@ -25,15 +25,15 @@
 static const char usage[] =
     "usage: kmi unlock [--json] LABEL ... | --all\n"
     "\n"
-    "Lifts the locks of keys at once: limits, payment and refused credentials. Keys of\n"
-    "one account share their locks, and are freed together.\n"
+    "Lifts the locks of keys at once: limits, payment and refused credentials. Keys\n"
+    "of one account share their locks, and are freed together.\n"
     "\n"
     "  --all       all keys\n"
     "  --json      what was lifted, for scripts\n"
     "  -h, --help  this text\n"
     "\n"
-    "Exit status: 0 done (also when there was no lock), 1 when it could not be, 2 for a\n"
-    "wrong call or setting.\n";
+    "Exit status: 0 done (also when there was no lock), 1 when it could not be, 2 for\n"
+    "a wrong call or setting.\n";
 
 static const struct option options[] = {
 	{ "all", no_argument, NULL, 'a' },

@@ -154,25 +154,162 @@ const struct text_entry text_ru[] = {
 	    "Код завершения: 0 — есть пригодный ключ, 1 — ни одного, 2 — неверный вызов\n"
 	    "или настройка.\n" } },
 
+	/* bin/kmi-kimi.c */
+	{ "the proxy listens on a unix socket, which the Kimi CLI cannot call",
+	  { "прокси слушает unix-сокет, а Kimi CLI так не умеет" } },
+	{ "give it an address: KMI_PROXY_LISTEN=127.0.0.1:54123",
+	  { "задайте ему адрес: KMI_PROXY_LISTEN=127.0.0.1:54123" } },
+	{ "the proxy is not running: nobody listens on %s",
+	  { "прокси не работает: на %s никто не слушает" } },
+	{ "kmi proxy starts it", { "его запускает kmi proxy" } },
+	{ "run %s", { "не удалось запустить %s" } },
+	{ "there is no Kimi CLI in PATH: neither kimi nor kimi-cli nor kimi-code",
+	  { "в PATH нет Kimi CLI: ни kimi, ни kimi-cli, ни kimi-code" } },
+	{ "kimi-cli comes with Python's tools (uv tool install kimi-cli), kimi-code with npm "
+	  "(@moonshot-ai/kimi-code)",
+	  { "kimi-cli ставится средствами Python (uv tool install kimi-cli), kimi-code — через npm "
+	    "(@moonshot-ai/kimi-code)" } },
+	{ "usage: kmi kimi [--] [ARGUMENT ...]\n"
+	  "\n"
+	  "Runs the Kimi CLI (kimi, kimi-cli or kimi-code) through the proxy, with these\n"
+	  "arguments. Its own help: kmi kimi -- --help\n"
+	  "\n"
+	  "Exit status: that of the Kimi CLI; 1 when there is none, or the proxy does not\n"
+	  "answer; 2 for a wrong setting.\n",
+	  { "использование: kmi kimi [--] [АРГУМЕНТ ...]\n"
+	    "\n"
+	    "Запускает Kimi CLI (kimi, kimi-cli или kimi-code) через прокси с этими\n"
+	    "аргументами. Его собственная справка: kmi kimi -- --help\n"
+	    "\n"
+	    "Код завершения: такой же, как у Kimi CLI; 1 — его нет или прокси не отвечает;\n"
+	    "2 — неверная настройка.\n" } },
+
+	/* bin/kmi-metrics.c */
+	{ "chmod %s", { "не удалось сменить права на %s" } },
+	{ "usage: kmi metrics [--output FILE]\n"
+	  "\n"
+	  "Prints the state of the pool as OpenMetrics text: requests and errors of each\n"
+	  "key, its status, locks and quota.\n"
+	  "\n"
+	  "  --output FILE  write it there, whole or not at all, for everybody to read\n"
+	  "  -h, --help     this text\n"
+	  "\n"
+	  "Exit status: 0 done, 1 when it could not be written, 2 for a wrong call or\n"
+	  "setting.\n",
+	  { "использование: kmi metrics [--output ФАЙЛ]\n"
+	    "\n"
+	    "Печатает состояние пула в формате OpenMetrics: запросы и ошибки каждого ключа,\n"
+	    "его статус, блокировки и квоту.\n"
+	    "\n"
+	    "  --output ФАЙЛ  записать туда, целиком или никак, с правом чтения для всех\n"
+	    "  -h, --help     эта справка\n"
+	    "\n"
+	    "Код завершения: 0 — готово, 1 — не удалось записать, 2 — неверный вызов или\n"
+	    "настройка.\n" } },
+
 	/* bin/kmi-proxy.c */
 	{ "  address   unix:%s, base path %s\n", { "  адрес     unix:%s, базовый путь %s\n" } },
 	{ "  address   %s://%s%s%s:%d%s\n", { "  адрес     %s://%s%s%s:%d%s\n" } },
-	{ "run %s", { "не удалось запустить %s" } },
+	{ "The proxy runs (process %ld).\n", { "Прокси работает (процесс %ld).\n" } },
+	{ "  mode      %s\n", { "  режим     %s\n" } },
+	{ "dry run: nothing is sent upstream; KMI_DRY_RUN=0 goes live",
+	  { "холостой: на сервер ничего не уходит; рабочий — KMI_DRY_RUN=0" } },
+	{ "live", { "рабочий" } },
+	{ "  keys      none: %s\n", { "  ключи     нет: %s\n" } },
+	{ "  keys      %zu usable files in %s, %zu skipped\n",
+	  { "  ключи     пригодных файлов: %zu, каталог %s, пропущено: %zu\n" } },
+	{ "  stop it   kmi proxy-stop\n", { "  стоп      kmi proxy-stop\n" } },
+	{ "The proxy runs already (process %ld).\n", { "Прокси уже работает (процесс %ld).\n" } },
 	{ "fork", { "не удалось создать процесс" } },
 	{ "the proxy does not answer on %s", { "прокси не отвечает на %s" } },
 	{ "its last words are in %s", { "его последние сообщения — в %s" } },
+	{ "a process", { "процесс" } },
 	{ "%s is held by %s %ld, which kmi proxy did not start",
 	  { "%s занят: %s %ld, его запустил не kmi proxy" } },
 	{ "stop it by the means that started it", { "остановите его тем же способом, каким он запущен" } },
+	{ "The proxy does not run.\n", { "Прокси не работает.\n" } },
 	{ "end process %ld", { "не удалось завершить процесс %ld" } },
 	{ "process %ld still finishes its answers", { "процесс %ld ещё заканчивает ответы" } },
 	{ "wait, or end it at once with kmi proxy-stop -f",
 	  { "подождите или завершите сразу: kmi proxy-stop -f" } },
+	{ "The proxy has stopped.\n", { "Прокси остановлен.\n" } },
 	{ "read %s", { "не удалось прочитать %s" } },
 	{ "it is written when `kmi proxy` starts the proxy",
 	  { "он появляется, когда прокси запущен через `kmi proxy`" } },
 	{ "run tail", { "не удалось запустить tail" } },
 	{ "--lines takes a number, but was given '%s'", { "--lines принимает число, а указано «%s»" } },
+
+	/* bin/kmi-rotate.c */
+	{ "none", { "нет" } },
+	{ "unknown", { "неизвестно" } },
+	{ "no key is fit", { "пригодных ключей нет" } },
+	{ "it is the only one that is fit", { "пригоден только он" } },
+	{ "%s cannot serve now", { "%s сейчас работать не может" } },
+	{ "%s is %s, %s is %s", { "%s — %s, %s — %s" } },
+	{ "%s has more of its quota left: %s against %s of %s",
+	  { "у %s осталось больше квоты: %s против %s у %s" } },
+	{ "%s has fewer errors: %d in 100 requests against %d of %s",
+	  { "у %s меньше ошибок: %d на 100 запросов против %d у %s" } },
+	{ "%s is no better", { "%s не лучше" } },
+	{ "it is as good as %s, and it is its turn", { "он не хуже %s, и теперь его очередь" } },
+	{ "LAST USED", { "ПОСЛЕДНИЙ ЗАПРОС" } },
+	{ "ERRORS", { "ОШИБКИ" } },
+	{ "%s stays the active key", { "%s остаётся активным ключом" } },
+	{ "%s is the active key now", { "%s теперь активный ключ" } },
+	{ "%s stays the active key: %s", { "%s остаётся активным ключом: %s" } },
+	{ "%s is the active key now: %s", { "%s теперь активный ключ: %s" } },
+	{ "written into %s", { "записан в %s" } },
+	{ "%s has it already", { "в %s он уже есть" } },
+	{ "this is a dry run: the Kimi CLI's config is left alone\n",
+	  { "холостой режим: конфигурация Kimi CLI не тронута\n" } },
+	{ "rotation is automatic: it counts once that is off (kmi rotate off)\n",
+	  { "ротация автоматическая: выбор начнёт действовать, когда её выключат (kmi rotate off)\n" } },
+	{ "no key is called %s", { "ключа с меткой %s нет" } },
+	{ "%s is disabled by its file", { "%s отключён в своём файле" } },
+	{ "no key is fit to serve now", { "сейчас работать не может ни один ключ" } },
+	{ "kmi keys tells why and until when; kmi unlock LABEL lifts a lock",
+	  { "kmi keys скажет почему и до каких пор; kmi unlock МЕТКА снимет блокировку" } },
+	{ "%s is left as it was: %s", { "%s оставлен как был: %s" } },
+	{ "automatic rotation is not allowed here", { "авторотация здесь не разрешена" } },
+	{ "KMI_AUTO_ROTATE_ALLOWED=1 allows it, in the environment or in kmi.config.toml",
+	  { "её разрешает KMI_AUTO_ROTATE_ALLOWED=1 в окружении или в kmi.config.toml" } },
+	{ "rotation is automatic: every request takes the next key",
+	  { "ротация автоматическая: каждый запрос берёт следующий ключ" } },
+	{ "rotation is manual: the active key serves while it is fit",
+	  { "ротация ручная: активный ключ работает, пока пригоден" } },
+	{ "auto and off: one at a time", { "auto и off — по одному" } },
+	{ "%s and --to do not go together", { "%s и --to вместе не работают" } },
+	{ "usage: kmi rotate [--to LABEL] [--json | --plain]\n"
+	  "       kmi rotate auto | off\n"
+	  "\n"
+	  "Makes the key that serves best the active one: by status, by what is left of its\n"
+	  "quota, by its errors; where these tie, the next one in turn (KMI_ROTATE_ON_TIE).\n"
+	  "Then writes it into the Kimi CLI's config (KMI_WRITE_CONFIG; not in dry run).\n"
+	  "\n"
+	  "  auto        from now on every request takes the next key\n"
+	  "              (KMI_AUTO_ROTATE_ALLOWED)\n"
+	  "  off         no longer: the active key serves while it is fit\n"
+	  "  --to LABEL  this key and no other\n"
+	  "  --json      what was done, for scripts\n"
+	  "  --plain     no colours\n"
+	  "  -h, --help  this text\n"
+	  "\n"
+	  "Exit status: 0 done, 1 when it could not be, 2 for a wrong call or setting.\n",
+	  { "использование: kmi rotate [--to МЕТКА] [--json | --plain]\n"
+	    "               kmi rotate auto | off\n"
+	    "\n"
+	    "Делает активным лучший ключ: по статусу, по остатку квоты, по ошибкам; при\n"
+	    "равенстве — следующий по очереди (KMI_ROTATE_ON_TIE). Затем записывает его\n"
+	    "в конфигурацию Kimi CLI (KMI_WRITE_CONFIG; не в холостом режиме).\n"
+	    "\n"
+	    "  auto        отныне каждый запрос берёт следующий ключ (KMI_AUTO_ROTATE_ALLOWED)\n"
+	    "  off         больше нет: активный ключ работает, пока пригоден\n"
+	    "  --to МЕТКА  этот ключ, и никакой другой\n"
+	    "  --json      что сделано, для программ\n"
+	    "  --plain     без цвета\n"
+	    "  -h, --help  эта справка\n"
+	    "\n"
+	    "Код завершения: 0 — готово, 1 — не удалось, 2 — неверный вызов или настройка.\n" } },
 
 	/* bin/kmi-status.c */
 	{ "%lld usable", { "%lld пригоден", "%lld пригодны", "%lld пригодно" } },
@@ -216,10 +353,8 @@ const struct text_entry text_ru[] = {
 	  { "ручная: активный ключ работает, пока пригоден" } },
 	{ "mode", { "режим" } },
 	{ "dry run: no request leaves this machine", { "холостой: запросы не покидают эту машину" } },
-	{ "live", { "рабочий" } },
 	{ "upstream", { "сервер" } },
 	{ "active", { "активный" } },
-	{ "none", { "нет" } },
 	{ "last asked: %s\n", { "последний опрос: %s\n" } },
 	{ "attention", { "внимание" } },
 	{ "usage: kmi status [--json | --plain]\n"
@@ -324,6 +459,35 @@ const struct text_entry text_ru[] = {
 	    "\n"
 	    "      --check    сказать, годны ли сертификат и ключ и до какого срока\n"
 	    "  -h, --help     эта справка\n" } },
+
+	/* bin/kmi-unlock.c */
+	{ "%s: unlocked; it was barred because of: %s, %s\n",
+	  { "%s: блокировка снята; причина была: %s, %s\n" } },
+	{ "nothing was locked\n", { "блокировок не было\n" } },
+	{ "--all and a label do not go together: %s", { "--all и метка вместе не работают: %s" } },
+	{ "which key? Give its label, or --all", { "какой ключ? Укажите метку или --all" } },
+	{ "usage: kmi unlock [--json] LABEL ... | --all\n"
+	  "\n"
+	  "Lifts the locks of keys at once: limits, payment and refused credentials. Keys\n"
+	  "of one account share their locks, and are freed together.\n"
+	  "\n"
+	  "  --all       all keys\n"
+	  "  --json      what was lifted, for scripts\n"
+	  "  -h, --help  this text\n"
+	  "\n"
+	  "Exit status: 0 done (also when there was no lock), 1 when it could not be, 2 for\n"
+	  "a wrong call or setting.\n",
+	  { "использование: kmi unlock [--json] МЕТКА ... | --all\n"
+	    "\n"
+	    "Сразу снимает блокировки ключей: из-за лимитов, оплаты и непринятых ключей.\n"
+	    "У ключей одной учётной записи блокировки общие и снимаются вместе.\n"
+	    "\n"
+	    "  --all       все ключи\n"
+	    "  --json      что снято, для программ\n"
+	    "  -h, --help  эта справка\n"
+	    "\n"
+	    "Код завершения: 0 — готово (и если блокировок не было), 1 — не удалось,\n"
+	    "2 — неверный вызов или настройка.\n" } },
 
 	/* bin/kmi.c */
 	{ "start the proxy in the background", { "запустить прокси в фоне" } },
@@ -667,11 +831,14 @@ const struct text_entry text_ru[] = {
 	{ "exhausted", { "исчерпан" } },
 	{ "blocked", { "заблокирован" } },
 	{ "disabled", { "отключён" } },
-	{ "unknown", { "неизвестно" } },
 	{ "recent errors", { "недавние ошибки" } },
 	{ "many errors", { "много ошибок" } },
 	{ "quota used up", { "квота исчерпана" } },
 	{ "usage unknown", { "расход неизвестен" } },
+
+	/* lib/keys/client_config.c */
+	{ "its providers are written in a form that cannot be changed in place",
+	  { "провайдеры записаны в нём так, что на месте их не изменить" } },
 
 	/* lib/keys/index.c */
 	{ "the pool index is damaged", { "указатель пула повреждён" } },
