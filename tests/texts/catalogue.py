@@ -97,13 +97,19 @@ def collect(source, found):
         before = token if kind == "name" else ""
 
 
+def ours(source):
+    """Without what comes from the system's headers."""
+    parts = re.split(r'^(?=# \d+ ")', source, flags=re.M)
+    return "".join(p for p in parts if not re.match(r'# \d+ "[/<]', p))
+
+
 def texts_of_the_code():
     found = {}
     for path in sorted(glob.glob("lib/*/*.c") + glob.glob("bin/*.c")):
         if path.endswith("/text_ru.c"):
             continue
-        source = subprocess.run([os.environ.get("CC", "cc"), "-E", *FLAGS, path], check=True, capture_output=True,
-                                text=True).stdout
+        source = ours(subprocess.run([os.environ.get("CC", "cc"), "-E", *FLAGS, path], check=True, capture_output=True,
+                                     text=True).stdout)
         collect(source, found)
         for m in USAGE.finditer(source):
             text = "".join(literal(s) for s in re.findall(r'^\s*("(?:[^"\\\n]|\\.)*")', m[1], re.M))
