@@ -37,39 +37,42 @@ backend_pool(struct backend *b, const char *path, struct fail *f)
 
 /* The kernel finds a name that nobody has. It needs no folder, and is gone with us. */
 static int
-listen_unnamed(struct backend *b, struct fail *f)
+listen_unnamed(struct fail *f)
 {
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	struct sockaddr_un any = { .sun_family = AF_UNIX };
 
-	b->address_size = sizeof(b->address);
-	if (fd < 0 || bind(fd, (struct sockaddr *)&any, sizeof(any.sun_family)) < 0 || listen(fd, BACKLOG) < 0 ||
-	    getsockname(fd, (struct sockaddr *)&b->address, &b->address_size) < 0) {
-		fail_sys(f, "a socket for the pool");
-		if (fd >= 0)
-			close(fd);
-		return -1;
-	}
-	return fd;
+	if (fd < 0)
+		return fail_sys(f, "socket");
+	if (bind(fd, (struct sockaddr *)&any, sizeof(any.sun_family)) == 0 && listen(fd, BACKLOG) == 0)
+		return fd;
+	fail_sys(f, "a socket for the pool");
+	close(fd);
+	return -1;
 }
 
 int
-backend_own_pool(struct backend *b, const struct passed *plain, int count, struct fail *f)
+backend_own_pool(struct backend *b, const struct passed *sockets, int count, struct fail *f)
 {
-	struct passed *last;
+	struct passed *ours = NULL;
 
 	if (backend_handler(b, f) < 0)
 		return -1;
 	if (count >= PASSED_MAX)
 		return fail_set(f, FAIL_USAGE, "more than %d listening sockets", PASSED_MAX - 1);
-	memcpy(b->sockets, plain, (size_t)count * sizeof(*plain));
-	last = &b->sockets[count];
-	last->fd = listen_unnamed(b, f);
-	if (last->fd < 0)
+	memcpy(b->sockets, sockets, (size_t)count * sizeof(*sockets));
+	b->count = count;
+	for (int i = 0; i < count; i++)
+		if (strcmp(b->sockets[i].name, BACKEND_SOCKET_NAME) == 0)
+			ours = &b->sockets[i];
+	if (!ours) {
+		ours = &b->sockets[b->count++];
+		*ours = (struct passed){ .fd = listen_unnamed(f), .name = BACKEND_SOCKET_NAME };
+	}
+	b->address_size = sizeof(b->address);
+	if (ours->fd < 0)
 		return -1;
-	strcpy(last->name, BACKEND_SOCKET_NAME);
-	b->count = count + 1;
-	return 0;
+	return getsockname(ours->fd, (struct sockaddr *)&b->address, &b->address_size) < 0 ? fail_sys(f, "the pool's socket") : 0;
 }
 
 /* ---- starting programs -------------------------------------------------------------------------------------- */
@@ -84,6 +87,7 @@ leave_alone(void)
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	signal(SIGTERM, SIG_DFL);
 	signal(SIGINT, SIG_DFL);
+	signal(SIGHUP, SIG_DFL);
 	unsetenv("LISTEN_PID");
 	unsetenv("LISTEN_FDS");
 	unsetenv("LISTEN_FDNAMES");

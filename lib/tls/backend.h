@@ -27,15 +27,18 @@ struct backend {
 	char handler[PATH_MAX];
 	struct sockaddr_un address;	/* of a pool */
 	socklen_t address_size;		/* 0: none, a handler for each connection */
-	struct passed sockets[PASSED_MAX];	/* what our own pool listens on; the last is for us */
+	struct passed sockets[PASSED_MAX];	/* what our own pool listens on; the one of that name is for us */
 	int count;			/* 0: it is not our own */
 	pid_t pool;
 };
 
 int backend_handler(struct backend *b, struct fail *f);
 int backend_pool(struct backend *b, const char *path, struct fail *f);
-/* `plain`: sockets on which it serves clients besides, without TLS. Starts nothing yet. */
-int backend_own_pool(struct backend *b, const struct passed *plain, int count, struct fail *f);
+/*
+ * `sockets`: on which it serves clients besides, without TLS; and the one for us, when there is one already. Starts
+ * nothing yet.
+ */
+int backend_own_pool(struct backend *b, const struct passed *sockets, int count, struct fail *f);
 /* Starts our own pool, or starts it again; it ends when this process does. */
 int backend_start(struct backend *b, struct fail *f);
 

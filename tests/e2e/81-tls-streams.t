@@ -36,9 +36,10 @@ while True:
     *lines, rest = (rest + piece).split(b"\n")
     late += [now - json.loads(l[6:])["t"] for l in lines if l.startswith(b"data: {") and b"\"t\"" in l]
 late.sort()
-print(len(late), round(late[len(late) // 2] * 1000, 2))' >"$D/seen"
-read -r count median <"$D/seen"
-ok "each of 60 events comes by itself: half of them within $median ms" test "$count" -ge 60 -a "$(python3 -c "print(int($median < 15))")" = 1
+print(len(late), round(late[len(late) // 10] * 1000, 2))' >"$D/seen"
+read -r count delay <"$D/seen"
+# a busy machine may delay most of them; what waits for the next piece delays all
+ok "each of 60 events comes by itself: the quickest tenth within $delay ms" test "$count" -ge 60 -a "$(python3 -c "print(int($delay < 15))")" = 1
 
 # many at once
 fake_script '[{"key": "*", "do": {"sse": {"count": 20, "interval_ms": 100, "size": 100}}}]'
@@ -210,6 +211,25 @@ kill -9 $C
 wait $C 2>/dev/null
 trace_wait 1
 is "$(trace_last error_code)" client_gone "when it is killed the request ends"
+
+# begun anew in the middle of a stream
+fake_script '[{"key": "*", "do": {"sse": {"count": 40, "interval_ms": 50, "size": 100}}}]'
+fake_reset
+tls -N -o "$D/last" "$T/chat/completions" -d '{"stream": true}' 2>/dev/null &
+C=$!
+until_true 10 eval '[ $(fake_live) -ge 1 ]'
+sleep 0.2
+before=$(pgrep -P "$TLS" -x kmi-handle)
+kill -HUP "$TLS"
+sleep 0.3
+fake_script '[{"key": "*", "do": {"status": 200, "body": "hello"}}]'
+is "$(tls_code "$T/x")" 200 "SIGHUP: it serves on"
+is "$(pgrep -P "$TLS" -x kmi-handle)" "$before" "its pool begins anew as the same process"
+wait $C
+is $? 0 "a running answer goes on"
+has "$(tail -c 20 "$D/last")" "[DONE]" "to its end"
+kill -HUP "$TLS"
+is "$(tls_code "$T/x")" 200 "and once more"
 
 # an end that was asked for: the answer in hand is finished
 fake_script '[{"key": "*", "do": {"sse": {"count": 40, "interval_ms": 50, "size": 100}}}]'

@@ -213,7 +213,7 @@ tls -o /dev/null "$T/models"
 exec 7<>"/dev/tcp/127.0.0.1/$TPORT"
 POOL=$(pgrep -P "$TLS" -x kmi-handle)
 H=$(pgrep -P "$POOL" | head -1)
-is "$(python3 "$D/look.py" "$D/certs/server.key" "$TLS" "$POOL" "$H")" "key none none " "the private key is in kmi-tls's memory, and in no handler's"
+case $BIN in *asan*) ;; *) is "$(python3 "$D/look.py" "$D/certs/server.key" "$TLS" "$POOL" "$H")" "key none none " "the private key is in kmi-tls's memory, and in no handler's" ;; esac
 exec 7>&-
 tls_stop
 serve each 127.0.0.1 28002 kmi-tls KMI_DRY_RUN=1
@@ -228,7 +228,7 @@ until_true 10 eval '[ -n "$(pgrep -P "$(pgrep -P "$SERVER" -x kmi-tls)" -x kmi-h
 K=$(pgrep -P "$SERVER" -x kmi-tls)
 H=$(pgrep -P "$K" -x kmi-handle)
 sleep 0.3
-is "$(python3 "$D/look.py" "$D/certs/server.key" "$K" "$H")" "key none " "the same where each connection has its own"
+case $BIN in *asan*) ;; *) is "$(python3 "$D/look.py" "$D/certs/server.key" "$K" "$H")" "key none " "the same where each connection has its own" ;; esac
 is "$(tr '\0' '\n' <"/proc/$H/environ" | grep -c -e 'BEGIN' -e 'PRIVATE')" 0 "nor in its environment"
 has "$(tr '\0' '\n' <"/proc/$H/environ" | grep -E '^(PROTO|TCPLOCAL|SSL_)' | sort | tr '\n' ' ')" \
 	"PROTO=TCP SSL_CIPHER=ECDHE-ECDSA-AES" "which tells where the client is"

@@ -11,7 +11,7 @@ tls_start() {
 	TPORT=$(free_port)
 	T=https://127.0.0.1:$TPORT/kmi-rotor/v1
 	: >"$D/tls.err"
-	env KMI_PROXY_TLS_LISTEN=127.0.0.1:$TPORT "$@" "$BIN/kmi-tls" </dev/null >"$D/tls.out" 2>>"$D/tls.err" &
+	env KMI_PROXY_TLS_LISTEN=127.0.0.1:$TPORT "$@" setsid "$BIN/kmi-tls" </dev/null >"$D/tls.out" 2>>"$D/tls.err" &
 	TLS=$!
 	started+=($TLS)
 	until_true 10 grep -q '^TLS on' "$D/tls.out" || { echo "Bail out! kmi-tls does not start: $(cat "$D/tls.err")"; exit 1; }

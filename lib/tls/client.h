@@ -1,0 +1,24 @@
+/*
+ * client: one connection of a client, from the handshake to its end.
+ *
+ *	client_serve(fd, &peer, credential, sessions, &backend);
+ *
+ * The handshake is made, somebody found who serves plaintext, and bytes are passed on until either end is through. A client
+ * that speaks no TLS is told the right way when he speaks HTTP. What goes wrong is one line on stderr.
+ */
+#ifndef KMI_TLS_CLIENT_H
+#define KMI_TLS_CLIENT_H
+
+#include "base/peer.h"
+#include "tls/backend.h"
+#include "tls/credential.h"
+#include "tls/sessions.h"
+
+#define CLIENT_PROGRAM "kmi-tls"
+
+/* `s` may be NULL. The descriptor is the caller's. Waits for the handler behind it, if it has one of its own. */
+void client_serve(int fd, struct peer *p, const struct credential *c, struct sessions *s, const struct backend *b);
+/* The answer in hand is finished, then the connection ends: for a signal handler. False when there is nobody to tell. */
+bool client_finish(void);
+
+#endif
