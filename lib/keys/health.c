@@ -113,6 +113,8 @@ health_load(struct health *h, const char *state_dir, struct fail *f)
 	}
 	if (file_read(path, FILE_MAX - 1, &text, NULL, f) < 0) {
 		rc = errno == ENOENT ? 0 : -1;
+		if (rc == 0)
+			*f = (struct fail){ 0 };
 		goto out;
 	}
 	if (json_parse(&j, buf_view(&text), f) < 0)

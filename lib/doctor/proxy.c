@@ -1,0 +1,204 @@
+#include "base/clock.h"
+#include "base/superserver.h"
+#include "doctor/doctor.h"
+#include "tls/credential.h"
+
+#include <errno.h>
+#include <netdb.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define ANSWER_MS 5000
+#define SPARE_FILES 64		/* beside one for each connection */
+
+static int
+connect_to(const struct listen_address *a)
+{
+	struct sockaddr_un un = { .sun_family = AF_UNIX };
+	struct addrinfo want = { .ai_socktype = SOCK_STREAM }, *got = NULL;
+	char port[16];
+	int fd = -1;
+
+	if (a->path) {
+		fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+		snprintf(un.sun_path, sizeof(un.sun_path), "%s", a->path);
+		if (fd >= 0 && connect(fd, (struct sockaddr *)&un, sizeof(un)) == 0)
+			return fd;
+	} else {
+		snprintf(port, sizeof(port), "%d", a->port);
+		if (getaddrinfo(a->host, port, &want, &got) != 0)
+			return -1;
+		fd = socket(got->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+		if (fd >= 0 && connect(fd, got->ai_addr, got->ai_addrlen) == 0) {
+			freeaddrinfo(got);
+			return fd;
+		}
+		freeaddrinfo(got);
+	}
+	if (fd >= 0)
+		close(fd);
+	return -1;
+}
+
+/* Whether something that speaks HTTP is there. Any answer will do. */
+static bool
+answers(const struct listen_address *a)
+{
+	static const char ask[] = "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+	int64_t until = clock_mono_ms() + ANSWER_MS;
+	int fd = connect_to(a);
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+	char got[5];
+	bool yes = false;
+
+	if (fd < 0)
+		return false;
+	if (send(fd, ask, sizeof(ask) - 1, MSG_NOSIGNAL) > 0 && poll(&p, 1, (int)(until - clock_mono_ms())) > 0)
+		yes = recv(fd, got, sizeof(got), MSG_WAITALL) == sizeof(got) && memcmp(got, "HTTP/", 5) == 0;
+	close(fd);
+	return yes;
+}
+
+static void
+say_running(struct doctor *d, const struct superserver *s)
+{
+	switch (s->kind) {
+	case SUPERSERVER_SYSTEMD:
+		doctor_found(d, FINDING_OK, "systemd runs the proxy (%s)", s->unit);
+		return;
+	case SUPERSERVER_S6:
+		doctor_found(d, FINDING_OK, "s6 runs the proxy");
+		return;
+	case SUPERSERVER_OTHER:
+		doctor_found(d, FINDING_OK, "%s (process %ld) runs the proxy", s->command, (long)s->pid);
+		return;
+	case SUPERSERVER_EMBEDDED:
+	case SUPERSERVER_NONE:
+	case SUPERSERVER_STRANGER:
+		doctor_found(d, FINDING_OK, "the proxy runs (process %ld)", (long)s->pid);
+		return;
+	}
+}
+
+static void
+check_running(struct doctor *d)
+{
+	const struct config *c = d->config;
+	struct superserver s;
+	struct fail f = { 0 };
+
+	if (superserver_find(&s, c, NULL, &f) < 0) {
+		doctor_failed(d, FINDING_FAIL, &f);
+	} else if (s.kind == SUPERSERVER_STRANGER) {
+		doctor_found(d, FINDING_FAIL, "%s is held by another program: %s (process %ld)", c->proxy_listen,
+		    s.command[0] ? s.command : "?", (long)s.pid);
+		doctor_remedy(d, "stop that program, or give the proxy another address: KMI_PROXY_LISTEN=127.0.0.1:54124");
+	} else if (!s.running && s.kind == SUPERSERVER_SYSTEMD) {
+		doctor_found(d, FINDING_FAIL, "systemd should run the proxy (%s), but nobody listens on %s", s.unit, c->proxy_listen);
+		doctor_remedy(d, s.user ? "systemctl --user start %s; `systemctl --user status %s` says why it ended" :
+					  "systemctl start %s; `systemctl status %s` says why it ended", s.unit, s.unit);
+	} else if (!s.running) {
+		doctor_found(d, FINDING_WARN, "the proxy is not running: nobody listens on %s", c->proxy_listen);
+		doctor_remedy(d, "kmi proxy starts it");
+	} else if (config_listen_is_tls(c)) {
+		say_running(d, &s);
+	} else if (!answers(&c->listen)) {
+		doctor_found(d, FINDING_FAIL, "somebody listens on %s but does not answer", c->proxy_listen);
+		doctor_remedy(d, "kmi proxy-logs shows what it said; kmi proxy-restart starts it anew");
+	} else {
+		say_running(d, &s);
+	}
+}
+
+static bool
+is_loopback(const struct listen_address *a)
+{
+	return a->path || strncmp(a->host, "127.", 4) == 0 || strcmp(a->host, "::1") == 0 || strcmp(a->host, "localhost") == 0;
+}
+
+/* Beyond loopback three things are asked for; each that is missing is told. */
+static void
+check_remote(struct doctor *d, const struct listen_address *a, const char *text)
+{
+	const struct config *c = d->config;
+	bool tls = config_has_tls(c) || c->proxy_tls_terminated || !c->proxy_require_tls;
+
+	if (is_loopback(a)) {
+		doctor_found(d, FINDING_OK, "%s is on this machine only", text);
+		return;
+	}
+	if (!c->proxy_allow_remote) {
+		doctor_found(d, FINDING_FAIL, "%s is open to other machines, which are all refused", text);
+		doctor_remedy(d, "KMI_PROXY_ALLOW_REMOTE=1 serves them; 127.0.0.1 keeps them out");
+	}
+	if (!c->proxy_token || !*c->proxy_token) {
+		doctor_found(d, FINDING_FAIL, "other machines are refused, because there is no token");
+		doctor_remedy(d, "set KMI_PROXY_TOKEN to a long random text, which clients then send as their key");
+	}
+	if (!tls) {
+		doctor_found(d, FINDING_FAIL, "other machines are refused, because their connections are not encrypted");
+		doctor_remedy(d, "set KMI_PROXY_TLS_CERT and KMI_PROXY_TLS_KEY (`kmi tls selfsigned` makes a first pair), or "
+				 "KMI_PROXY_TLS_TERMINATED=1 when something in front does TLS");
+	} else if (!c->proxy_require_tls && !config_has_tls(c) && !c->proxy_tls_terminated) {
+		doctor_found(d, FINDING_WARN, "other machines are served without encryption: token and prompts can be read on the way");
+		doctor_remedy(d, "KMI_PROXY_REQUIRE_TLS=1, with a certificate");
+	}
+	if (c->proxy_allow_remote && c->proxy_token && *c->proxy_token && tls)
+		doctor_found(d, FINDING_OK, "%s serves other machines that send the token", text);
+}
+
+static void
+check_certificate(struct doctor *d)
+{
+	const struct config *c = d->config;
+	bool cert = c->proxy_tls_cert && *c->proxy_tls_cert, key = c->proxy_tls_key && *c->proxy_tls_key;
+	struct credential_facts facts;
+	struct fail f = { 0 };
+	char until[CLOCK_LOCAL_SIZE];
+
+	if (!cert && !key)
+		return;
+	if (!cert || !key) {
+		doctor_found(d, FINDING_FAIL, "TLS needs both KMI_PROXY_TLS_CERT and KMI_PROXY_TLS_KEY, and one is not set");
+		doctor_remedy(d, "`kmi tls selfsigned` makes a first pair");
+	} else if (credential_check(c->proxy_tls_cert, c->proxy_tls_key, &facts, &f) < 0) {
+		doctor_failed(d, FINDING_FAIL, &f);
+	} else if (credential_doubt(&facts, c->proxy_tls_cert, d->now, &f)) {
+		doctor_failed(d, credential_validity(&facts, d->now) == CREDENTIAL_ENDS_SOON ? FINDING_WARN : FINDING_FAIL, &f);
+	} else {
+		clock_local(facts.until, until);
+		doctor_found(d, FINDING_OK, "the certificate %s (%s) is good until %s", c->proxy_tls_cert, facts.kind, until);
+	}
+}
+
+static void
+check_open_files(struct doctor *d)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_max == RLIM_INFINITY)
+		return;
+	if (limit.rlim_max < (rlim_t)d->config->proxy_max_connections + SPARE_FILES) {
+		doctor_found(d, FINDING_WARN, "a process may open %llu files, fewer than %lld connections need",
+		    (unsigned long long)limit.rlim_max, d->config->proxy_max_connections);
+		doctor_remedy(d, "ulimit -n 4096, LimitNOFILE= in a unit, or a lower KMI_PROXY_MAX_CONNECTIONS");
+	}
+}
+
+void
+doctor_proxy(struct doctor *d)
+{
+	const struct config *c = d->config;
+
+	check_running(d);
+	check_remote(d, &c->listen, c->proxy_listen);
+	if (c->proxy_tls_listen && *c->proxy_tls_listen)
+		check_remote(d, &c->tls_listen, c->proxy_tls_listen);
+	check_certificate(d);
+	check_open_files(d);
+}
