@@ -8,7 +8,6 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <errno.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,28 +15,38 @@
 
 #define SETS_MAX 500
 
-
 /* What is kept of a path that a client made up; the rest tells nobody anything. */
 #define ENDPOINT_MAX 1024
 
+static void
+drop_last_attempt(struct trace_record *t)
+{
+	struct trace_attempt *a = &t->attempts[--t->attempt_count];
+
+	free(a->label);
+	free(a->account);
+}
+
 void
-trace_attempt_add(struct trace_record *t, const char *label, int status, const char *verdict, int64_t ms)
+trace_attempt_add(struct trace_record *t, const char *label, const char *account, const char *choice, int status,
+    const char *verdict, int64_t ms)
 {
 	struct trace_attempt *a;
 
 	if (t->attempt_count == TRACE_ATTEMPTS_MAX)
-		free(t->attempts[--t->attempt_count].label);
+		drop_last_attempt(t);
 	a = &t->attempts[t->attempt_count++];
-	*a = (struct trace_attempt){ .label = label ? strdup(label) : NULL, .status = status, .ms = ms };
+	*a = (struct trace_attempt){ .label = label ? strdup(label) : NULL, .account = account ? strdup(account) : NULL,
+		.status = status, .ms = ms };
+	snprintf(a->choice, sizeof(a->choice), "%s", choice ? choice : "");
 	snprintf(a->verdict, sizeof(a->verdict), "%s", verdict ? verdict : "");
 }
 
 void
 trace_free(struct trace_record *t)
 {
-	for (int i = 0; i < t->attempt_count; i++)
-		free(t->attempts[i].label);
-	t->attempt_count = 0;
+	while (t->attempt_count > 0)
+		drop_last_attempt(t);
 }
 
 /*
@@ -102,12 +111,64 @@ put_attempts(struct buf *line, const struct trace_record *t)
 		const struct trace_attempt *a = &t->attempts[i];
 
 		put_text(line, i ? ", {\"label\": " : "{\"label\": ", str_from(a->label));
+		put_text(line, ", \"account\": ", str_from(a->account));
+		put_text(line, ", \"choice\": ", str_from(a->choice));
 		put_status(line, ", \"status\": ", a->status);
 		put_text(line, ", \"verdict\": ", str_from(a->verdict));
 		put_count(line, ", \"ms\": ", a->ms);
 		buf_putc(line, '}');
 	}
 	buf_putc(line, ']');
+}
+
+static void
+put_choice(struct buf *line, const struct trace_record *t)
+{
+	put_count(line, ", \"rotation_index\": ", t->rotation_index);
+	buf_puts(line, ", \"eligible\": ");
+	buf_str(line, t->eligible.n ? t->eligible : STR("null"));
+	put_count(line, ", \"passed\": ", t->passed);
+	put_attempts(line, t);
+}
+
+#define HASH_EMPTY 14695981039346656037ULL
+
+/* FNV-1a, of something that follows what h is the hash of. */
+static uint64_t
+hash_on(uint64_t h, struct str s)
+{
+	for (size_t i = 0; i < s.n; i++)
+		h = (h ^ (unsigned char)s.p[i]) * 1099511628211ULL;
+	return (h ^ 0xff) * 1099511628211ULL;	/* an end: no byte of UTF-8 */
+}
+
+static void
+hash_text(uint64_t h, char text[TRACE_HASH_SIZE])
+{
+	static const char digits[] = "0123456789abcdef";
+
+	for (int i = TRACE_HASH_SIZE - 2; i >= 0; i--, h >>= 4)
+		text[i] = digits[h & 15];
+	text[TRACE_HASH_SIZE - 1] = '\0';
+}
+
+/* Of the label in its JSON form, and of what put_choice() has written. */
+static void
+check_of(const struct trace_record *t, struct str label, struct str choice, char check[TRACE_HASH_SIZE])
+{
+	hash_text(hash_on(hash_on(hash_on(HASH_EMPTY, str_from(t->request_id)), label), choice), check);
+}
+
+void
+trace_check(const struct trace_record *t, char check[TRACE_HASH_SIZE])
+{
+	struct buf label = BUF(TRACE_LINE_MAX), choice = BUF(TRACE_LINE_MAX);
+
+	put_text(&label, "", str_from(t->key_label));
+	put_choice(&choice, t);
+	check_of(t, buf_view(&label), buf_view(&choice), check);
+	buf_free(&label);
+	buf_free(&choice);
 }
 
 /* As much of s as fits into max bytes, without a character cut in two. */
@@ -124,7 +185,8 @@ shorten(struct str s, size_t max)
 void
 trace_format(const struct trace_record *t, const struct config *c, struct buf *line)
 {
-	char ts[CLOCK_LOCAL_SIZE];
+	char ts[CLOCK_LOCAL_SIZE], check[TRACE_HASH_SIZE];
+	size_t label, label_end, choice, choice_end;
 
 	clock_local(t->ended, ts);
 	buf_room(line, 1024);
@@ -136,7 +198,10 @@ trace_format(const struct trace_record *t, const struct config *c, struct buf *l
 	put_text(line, ", \"model\": ", t->model);
 	put_text(line, ", \"session\": ", str_from(t->session));
 	buf_puts(line, t->stream ? ", \"stream\": true" : ", \"stream\": false");
-	put_text(line, ", \"key_label\": ", str_from(t->key_label));
+	buf_puts(line, ", \"key_label\": ");
+	label = line->n;
+	put_text(line, "", str_from(t->key_label));
+	label_end = line->n;
 	put_text(line, ", \"key_hash\": ", str_from(t->key_hash));
 	put_text(line, ", \"account\": ", str_from(t->account));
 	put_status(line, ", \"status\": ", t->status);
@@ -150,15 +215,17 @@ trace_format(const struct trace_record *t, const struct config *c, struct buf *l
 	put_count(line, ", \"prompt_tokens\": ", t->prompt_tokens);
 	put_count(line, ", \"completion_tokens\": ", t->completion_tokens);
 	put_count(line, ", \"cached_tokens\": ", t->cached_tokens);
-	put_count(line, ", \"rotation_index\": ", t->rotation_index);
-	buf_puts(line, ", \"eligible\": ");
-	buf_str(line, t->eligible.n ? t->eligible : STR("null"));
-	put_attempts(line, t);
+	choice = line->n;
+	put_choice(line, t);
+	choice_end = line->n;
 	if (c->trace_prompts) {
 		put_text(line, ", \"prompt_hint\": ", t->prompt_hint);
 		put_text(line, ", \"prompt_head\": ", t->prompt_head);
 	}
-	buf_puts(line, t->dry_run ? ", \"dry_run\": true}\n" : ", \"dry_run\": false}\n");
+	buf_puts(line, t->dry_run ? ", \"dry_run\": true" : ", \"dry_run\": false");
+	check_of(t, str_sub(buf_view(line), label, label_end), str_sub(buf_view(line), choice, choice_end), check);
+	put_text(line, ", \"check\": ", str_from(check));
+	buf_puts(line, "}\n");
 }
 
 /* Kept open from request to request: opening it anew would cost as much as all the rest of a line. */
@@ -187,8 +254,8 @@ trace_write(const struct trace_record *t, const struct config *c, struct fail *f
 	return rc;
 }
 
-static void
-put_labels(struct buf *to, const char *const *labels, size_t count)
+void
+trace_labels_text(const char *const *labels, size_t count, struct buf *to)
 {
 	buf_putc(to, '[');
 	for (size_t i = 0; i < count; i++) {
@@ -200,21 +267,17 @@ put_labels(struct buf *to, const char *const *labels, size_t count)
 }
 
 /*
- * FNV-1a of the labels and their ends. A set is looked at with every request, and a thousand
- * labels through SHA-256 would cost more than all the rest of the request; nobody but the
- * owner of the keys could make two sets collide.
+ * A set is named whenever the pool is looked at anew, and a thousand labels through SHA-256 would cost more than all
+ * the rest of a request; nobody but the owner of the keys could make two sets collide.
  */
-static uint64_t
-set_hash(const char *const *labels, size_t count)
+void
+trace_set_name(const char *const *labels, size_t count, char name[TRACE_HASH_SIZE])
 {
-	uint64_t h = 14695981039346656037ULL;
+	uint64_t h = HASH_EMPTY;
 
-	for (size_t i = 0; i < count; i++) {
-		for (const unsigned char *p = (const unsigned char *)labels[i]; *p; p++)
-			h = (h ^ *p) * 1099511628211ULL;
-		h = (h ^ 0xff) * 1099511628211ULL;	/* no byte of a UTF-8 label */
-	}
-	return h;
+	for (size_t i = 0; i < count; i++)
+		h = hash_on(h, str_from(labels[i]));
+	hash_text(h, name);
 }
 
 /*
@@ -252,7 +315,7 @@ write_set(const char *folder, const char *path, const char *const *labels, size_
 	struct buf content = BUF(64 << 20);
 	int rc = -1;
 
-	put_labels(&content, labels, count);
+	trace_labels_text(labels, count, &content);
 	buf_putc(&content, '\n');
 	if (buf_bad(&content))
 		fail_set(f, FAIL_SYSTEM, "a set of %zu keys is too large to be written", count);
@@ -268,17 +331,17 @@ int
 trace_set(const struct config *c, const char *const *labels, size_t count, struct buf *text, struct fail *f)
 {
 	char *folder = NULL, *path = NULL;
-	uint64_t hash;
+	char name[TRACE_HASH_SIZE];
 	int rc = 0;
 
 	if (count <= TRACE_LIST_MAX) {
-		put_labels(text, labels, count);
+		trace_labels_text(labels, count, text);
 		return 0;
 	}
-	hash = set_hash(labels, count);
-	buf_printf(text, "{\"count\": %zu, \"set\": \"%016" PRIx64 "\"}", count, hash);
+	trace_set_name(labels, count, name);
+	buf_printf(text, "{\"count\": %zu, \"set\": \"%s\"}", count, name);
 	folder = file_join(c->state_dir, "trace/sets");
-	if (!folder || asprintf(&path, "%s/%016" PRIx64 ".json", folder, hash) < 0) {
+	if (!folder || asprintf(&path, "%s/%s.json", folder, name) < 0) {
 		path = NULL;
 		rc = fail_memory(f);
 	} else if (access(path, F_OK) < 0) {

@@ -6,7 +6,7 @@
  * Never a key, a token or a whole prompt.
  *
  *	struct trace_record t = { .ended = clock_wall(), .status = 200, ... };
- *	trace_attempt_add(&t, label, 200, "ok", ms);
+ *	trace_attempt_add(&t, label, account, "turn", 200, "ok", ms);
  *	if (trace_write(&t, c, &f) < 0) -> an event, at most once a minute
  *	trace_free(&t);
  *
@@ -27,9 +27,11 @@
 #define TRACE_ATTEMPTS_MAX 32
 #define TRACE_LIST_MAX 16	/* larger sets of eligible keys are named by their hash, see below */
 #define TRACE_LINE_MAX (256 * 1024)
+#define TRACE_HASH_SIZE 17
 
 struct trace_attempt {
-	char *label;		/* owned by the record */
+	char *label, *account;	/* owned by the record */
+	char choice[16];	/* by which rule its key was chosen, see docs/files.md; "" = not said */
 	int status;		/* 0 = no answer */
 	char verdict[16];
 	int64_t ms;
@@ -50,6 +52,7 @@ struct trace_record {
 	int64_t prompt_tokens, completion_tokens, cached_tokens;	/* -1 = null */
 	int64_t rotation_index;		/* -1 = null: manual mode */
 	struct str eligible;		/* JSON text: an array of labels in pool order, or {"count": N, "set": "HASH"}; empty = null */
+	int64_t passed;			/* how many of them the choice passed over, each at a limit; -1 = null */
 	struct trace_attempt attempts[TRACE_ATTEMPTS_MAX];
 	int attempt_count;
 	struct str prompt_hint, prompt_head;	/* empty = null; both left out when KMI_TRACE_PROMPTS is 0 */
@@ -57,7 +60,8 @@ struct trace_record {
 };
 
 /* Beyond TRACE_ATTEMPTS_MAX the newest takes the last place, so that the end of the story is kept. */
-void trace_attempt_add(struct trace_record *t, const char *label, int status, const char *verdict, int64_t ms);
+void trace_attempt_add(struct trace_record *t, const char *label, const char *account, const char *choice, int status,
+    const char *verdict, int64_t ms);
 /* Appends the line and its newline. */
 void trace_format(const struct trace_record *t, const struct config *c, struct buf *line);
 /* Makes the folder when it is missing, and rotates (KMI_TRACE_MAX_MB, KMI_TRACE_BACKUPS). */
@@ -70,5 +74,15 @@ void trace_free(struct trace_record *t);	/* what the record owns: the attempts *
  * there. On -1 the text is whole all the same, only what it names may be missing.
  */
 int trace_set(const struct config *c, const char *const *labels, size_t count, struct buf *text, struct fail *f);
+/* A set's name, made from its labels: who reads the file can tell that it is the one the line means. */
+void trace_set_name(const char *const *labels, size_t count, char name[TRACE_HASH_SIZE]);
+
+/*
+ * The sum over what a line says of its choice (request_id, key_label, rotation_index, eligible, passed, attempts), its
+ * last field. It tells a line that was changed from one that is as it was written; it is no seal against a forger.
+ */
+void trace_check(const struct trace_record *t, char check[TRACE_HASH_SIZE]);
+/* The text of a list of labels, as it stands in `eligible`. */
+void trace_labels_text(const char *const *labels, size_t count, struct buf *text);
 
 #endif

@@ -23,6 +23,7 @@ static const struct {
 	{ "account", offsetof(struct trace_line, account) },
 	{ "prompt_hint", offsetof(struct trace_line, prompt_hint) },
 	{ "prompt_head", offsetof(struct trace_line, prompt_head) },
+	{ "check", offsetof(struct trace_line, check) },
 }, numbers[] = {
 	{ "status", offsetof(struct trace_line, status) },
 	{ "latency_ms", offsetof(struct trace_line, latency_ms) },
@@ -35,6 +36,7 @@ static const struct {
 	{ "completion_tokens", offsetof(struct trace_line, completion_tokens) },
 	{ "cached_tokens", offsetof(struct trace_line, cached_tokens) },
 	{ "rotation_index", offsetof(struct trace_line, rotation_index) },
+	{ "passed", offsetof(struct trace_line, passed) },
 };
 
 #define LENGTH(a) (sizeof(a) / sizeof(*(a)))
@@ -119,12 +121,16 @@ read_attempts(struct trace_line *l, const struct json *j, int array, struct fail
 		struct trace_attempt *a = &l->attempts[l->attempt_count++];
 		int64_t status = read_number(j, json_get(j, v, "status"));
 		char *verdict = json_strdup(j, json_get(j, v, "verdict"));
+		char *choice = json_strdup(j, json_get(j, v, "choice"));
 
+		a->account = json_strdup(j, json_get(j, v, "account"));
+		snprintf(a->choice, sizeof(a->choice), "%s", choice ? choice : "");
 		a->label = json_strdup(j, json_get(j, v, "label"));
 		a->status = status > 0 && status < 1000 ? (int)status : 0;
 		snprintf(a->verdict, sizeof(a->verdict), "%s", verdict ? verdict : "");
 		a->ms = read_number(j, json_get(j, v, "ms"));
 		free(verdict);
+		free(choice);
 	}
 	return 0;
 }
@@ -170,10 +176,38 @@ trace_line_free(struct trace_line *l)
 	if (l->eligible)
 		trace_labels_free(l->eligible, l->eligible_count);
 	free(l->eligible_set);
-	for (int i = 0; i < l->attempt_count; i++)
+	for (int i = 0; i < l->attempt_count; i++) {
 		free(l->attempts[i].label);
+		free(l->attempts[i].account);
+	}
 	free(l->attempts);
 	*l = (struct trace_line){ 0 };
+}
+
+int
+trace_line_intact(const struct trace_line *l)
+{
+	struct trace_record t = { .key_label = l->key_label, .rotation_index = l->rotation_index, .passed = l->passed };
+	struct buf eligible = BUF(TRACE_LINE_MAX);
+	char check[TRACE_HASH_SIZE];
+	int intact;
+
+	if (!l->check)
+		return -1;
+	if (l->attempt_count > TRACE_ATTEMPTS_MAX)
+		return 0;
+	for (; t.attempt_count < l->attempt_count; t.attempt_count++)
+		t.attempts[t.attempt_count] = l->attempts[t.attempt_count];	/* lent: the record is not freed */
+	snprintf(t.request_id, sizeof(t.request_id), "%s", l->request_id ? l->request_id : "");
+	if (l->eligible)
+		trace_labels_text((const char *const *)l->eligible, l->eligible_count, &eligible);
+	else if (l->eligible_set)
+		buf_printf(&eligible, "{\"count\": %zu, \"set\": \"%s\"}", l->eligible_count, l->eligible_set);
+	t.eligible = buf_view(&eligible);
+	trace_check(&t, check);
+	intact = !buf_bad(&eligible) && strcmp(check, l->check) == 0;
+	buf_free(&eligible);
+	return intact;
 }
 
 /* The name comes from a file: it must not lead out of the folder. */

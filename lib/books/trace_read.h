@@ -30,12 +30,16 @@ struct trace_line {
 	char **eligible;		/* the labels in pool order, when the line lists them */
 	size_t eligible_count;		/* how many there were, listed or not */
 	char *eligible_set;		/* the name of their set, when the line only names it */
+	int64_t passed;
+	char *check;
 	struct trace_attempt *attempts;
 	int attempt_count;
 	char *prompt_hint, *prompt_head;
 };
 
 int trace_read_line(struct trace_line *l, struct str line, struct fail *f);
+/* Whether the line is as it was written, as far as its sum tells: 1 yes, 0 no, -1 it has none (an older kmi's). */
+int trace_line_intact(const struct trace_line *l);
 void trace_line_free(struct trace_line *l);
 
 /* The labels of a named set, as trace_set() wrote them; free with trace_labels_free(). */

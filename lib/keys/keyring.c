@@ -24,6 +24,28 @@
 #define LOOK_EVERY_MS 3000
 #define SUCCESS_SECONDS 10	/* last_success is kept to within this */
 
+const char *
+pick_choice_name(enum pick_choice choice)
+{
+	switch (choice) {
+	case PICK_TURN:
+		return "turn";
+	case PICK_OWN_TURN:
+		return "own_turn";
+	case PICK_ACTIVE:
+		return "active";
+	case PICK_OTHER_ACCOUNT:
+		return "other_account";
+	case PICK_OTHER_KEY:
+		return "other_key";
+	case PICK_AGAIN:
+		return "again";
+	case PICK_PROBE:
+		return "probe";
+	}
+	return "";
+}
+
 static uint64_t
 fingerprint(const struct config *c)
 {
@@ -473,13 +495,14 @@ take_limits(struct keyring *kr, const char *label, long long own_rpm, int64_t no
 
 /*
  * Goes round the eligible keys from `place` on: the first of an account not
- * tried yet, else the first not tried yet; keys at a limit are passed over. -1: none, and *wait tells when.
+ * tried yet, else the first not tried yet; keys at a limit are passed over, and counted. -1: none, and *wait tells when.
  */
 static long
 walk(struct keyring *kr, const struct picking *g, size_t place, size_t count, int64_t now_ns, int64_t *wait,
-    struct buf *passed)
+    size_t *passed, enum pick_choice *choice)
 {
 	*wait = 0;
+	*passed = 0;
 	for (int other_account = 1; other_account >= 0; other_account--) {
 		for (size_t step = 0; step < count; step++) {
 			uint32_t i = index_eligible(&kr->index, (place + step) % count);
@@ -491,12 +514,13 @@ walk(struct keyring *kr, const struct picking *g, size_t place, size_t count, in
 			if (was_tried(g->accounts, g->tried_count, k.account) == (bool)other_account)
 				continue;
 			w = key_wait_ns(kr, k.label, k.max_rpm, now_ns);
-			if (w == 0)
+			if (w == 0) {
+				*choice = other_account ? PICK_OTHER_ACCOUNT : PICK_OTHER_KEY;
 				return (long)i;
+			}
 			if (!*wait || w < *wait)
 				*wait = w;
-			buf_puts(passed, passed->n ? ", " : "");
-			json_quote(passed, str_from(k.label));
+			++*passed;
 		}
 	}
 	return -1;
@@ -546,26 +570,29 @@ uncount_use(struct keyring *kr, const struct pick *p)
 	end(kr);
 }
 
-/* The head moves on: the turn in automatic mode, the active key in manual mode. */
-static void
+/* The head moves on: the turn in automatic mode, the active key in manual mode. False: nobody else will know. */
+static bool
 move_head(struct keyring *kr, const struct state_head *was, const struct state_head *now)
 {
 	struct state st = { 0 };
 	struct fail f = { 0 };
+	bool moved = false;
 
-	if (!kr->books || (was->rotation_index == now->rotation_index && was->active_index == now->active_index))
-		return;
+	if (was->rotation_index == now->rotation_index && was->active_index == now->active_index)
+		return true;
+	if (!kr->books)
+		return false;
 	if (state_poke(&kr->state, was, now, &f) == 0)
-		return;
+		return true;
 	if (state_load(&kr->state, &st, NULL, &f) == 0) {
 		st.head.rotation_index = now->rotation_index;
 		st.head.active_index = now->active_index;
-		if (state_save(&kr->state, &st, false, &f) < 0)
-			note_trouble(kr, &f);
-	} else {
-		note_trouble(kr, &f);
+		moved = state_save(&kr->state, &st, false, &f) == 0;
 	}
+	if (!moved)
+		note_trouble(kr, &f);
 	state_free(&st);
+	return moved;
 }
 
 /* Nobody is eligible: whom to try in spite of that, or why nobody, key by key. */
@@ -625,6 +652,7 @@ explain(struct keyring *kr, struct pick *p, struct pick_none *none)
 			books->counts.request_count++;
 			if (state_save(&kr->state, &st, false, &f) == 0 && hold(p, &k, st.head.epoch, &f) == 0) {
 				p->probe = true;
+				p->choice = PICK_PROBE;
 				answer = PICK_KEY;
 			}
 		}
@@ -670,15 +698,35 @@ place_of(const struct keyring *kr, const struct picking *g, const struct state_h
 	return place;
 }
 
+/* A request has its place: what it was chosen among, for the trace, and the turn it takes. */
+static void
+place(struct keyring *kr, struct picking *g, const struct state_head *head, const struct state_head *next, size_t passed)
+{
+	struct index_facts x;
+
+	index_facts(&kr->index, &x);
+	buf_reset(&g->eligible);	/* a choice made again, because a key file had changed, is made among others */
+	buf_str(&g->eligible, x.set_text);
+	g->passed = passed;
+	if (g->placed)
+		return;
+	g->placed = true;
+	g->turn = is_automatic(kr, head) ? head->rotation_index : -1;
+	g->own_turn = !move_head(kr, head, next);
+	kr->own_turn++;
+}
+
 /* Under the lock: whose key, and it is counted. The secret is read by the caller, without the lock. */
 static enum pick_answer
 pick_locked(struct keyring *kr, struct picking *g, struct pick *p, struct pick_none *none, struct state_head *head)
 {
 	int64_t now_ns = clock_mono_ns(), wait;
+	enum pick_choice choice;
 	struct state_head next;
 	struct index_facts x;
 	struct index_key k;
 	struct fail f;
+	size_t passed;
 	long chosen;
 
 	wait = proxy_wait_ns(kr, g, now_ns);
@@ -697,8 +745,7 @@ pick_locked(struct keyring *kr, struct picking *g, struct pick *p, struct pick_n
 	}
 	if (!kr->books)
 		head->rotation_index = kr->own_turn;
-	buf_reset(&g->passed);
-	chosen = walk(kr, g, place_of(kr, g, head, &next), x.eligible_count, now_ns, &wait, &g->passed);
+	chosen = walk(kr, g, place_of(kr, g, head, &next), x.eligible_count, now_ns, &wait, &passed, &choice);
 	if (chosen < 0) {
 		none->wait_ns = wait;
 		return wait > 0 && g->tried_count == 0 ? PICK_LATER : PICK_NONE;
@@ -706,14 +753,11 @@ pick_locked(struct keyring *kr, struct picking *g, struct pick *p, struct pick_n
 	if (index_key(&kr->index, (size_t)chosen, &k) < 0 || hold(p, &k, head->epoch, &f) < 0)
 		return PICK_NONE;
 	take_limits(kr, k.label, k.max_rpm, now_ns, !g->placed);
-	if (!g->placed) {
-		g->placed = true;
-		g->turn = is_automatic(kr, head) ? head->rotation_index : -1;
-		buf_reset(&g->eligible);
-		buf_str(&g->eligible, x.set_text);
-		kr->own_turn++;
-		move_head(kr, head, &next);
+	if (g->tried_count == 0) {
+		place(kr, g, head, &next, passed);
+		choice = g->turn < 0 ? PICK_ACTIVE : g->own_turn ? PICK_OWN_TURN : PICK_TURN;
 	}
+	p->choice = choice;
 	count_use(kr, p, p->started);
 	return PICK_KEY;
 }
@@ -764,6 +808,7 @@ keyring_again(struct keyring *kr, struct pick *p)
 		return -1;
 	}
 	p->started = clock_wall();
+	p->choice = PICK_AGAIN;
 	take_limits(kr, p->label, p->max_rpm, now_ns, false);
 	count_use(kr, p, p->started);
 	end(kr);

@@ -40,8 +40,22 @@ struct keyring {
 
 #define PICK_TRIED_MAX 32
 
+/* By which rule a key was picked; the trace names it, so that the choice can be proved later. */
+enum pick_choice {
+	PICK_TURN,		/* automatic mode: its turn by rotation_index */
+	PICK_OWN_TURN,		/* the same by a turn of this process's own: there were no books to count it in */
+	PICK_ACTIVE,		/* manual mode: the active key, or the next fit one */
+	PICK_OTHER_ACCOUNT,	/* another attempt: a key of an account not tried yet */
+	PICK_OTHER_KEY,		/* another attempt: every account was tried, but not this key */
+	PICK_AGAIN,		/* another attempt on the same key */
+	PICK_PROBE,		/* nobody was fit: tried in spite of a lock that was only a guess */
+};
+
+const char *pick_choice_name(enum pick_choice choice);	/* "turn", "own_turn", ... */
+
 /* One key, picked for one attempt. Strings are its own, for the index may change meanwhile. */
 struct pick {
+	enum pick_choice choice;
 	char *label, *account, *base_url, *path, *provider;
 	char hash[DIGEST_SHORT_SIZE], tag[DIGEST_SHORT_SIZE];
 	enum key_format format;
@@ -58,8 +72,9 @@ struct pick {
 struct picking {
 	bool placed;			/* turn and eligible are set */
 	long long turn;			/* rotation_index; -1 in manual mode */
+	bool own_turn;			/* the books could not count it: others may have had the same */
 	struct buf eligible;		/* for the trace: among whom the choice was made */
-	struct buf passed;		/* for the trace: labels passed over because they were at a limit, JSON strings */
+	size_t passed;			/* for the trace: how many keys the first choice passed over, each at a limit */
 	char *tried[PICK_TRIED_MAX];	/* labels */
 	char *accounts[PICK_TRIED_MAX];
 	size_t tried_count;

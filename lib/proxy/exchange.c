@@ -124,14 +124,28 @@ refuse_none(struct exchange *x, enum pick_answer answer, const struct pick_none 
 	exchange_refuse(x, &no, no.status == 429 ? seconds_up(wait_ms) : 0, buf_view(&none->keys));
 }
 
+/* A turn is taken also when nothing comes of it. */
+static void
+note_place(struct exchange *x)
+{
+	x->trace.rotation_index = x->picking.turn;
+	x->trace.eligible = buf_view(&x->picking.eligible);
+	x->trace.passed = x->picking.eligible.n ? (int64_t)x->picking.passed : -1;
+}
+
 static void
 note_pick(struct exchange *x)
 {
 	x->trace.key_label = x->pick.label;
 	x->trace.key_hash = x->pick.hash;
 	x->trace.account = x->pick.account;
-	x->trace.rotation_index = x->picking.turn;
-	x->trace.eligible = buf_view(&x->picking.eligible);
+	note_place(x);
+}
+
+static void
+note_attempt(struct exchange *x, int status, const char *verdict, int64_t ms)
+{
+	trace_attempt_add(&x->trace, x->pick.label, x->pick.account, pick_choice_name(x->pick.choice), status, verdict, ms);
 }
 
 /* The first key of a request: it may wait for one, as long as KMI_PROXY_WAIT_SECONDS allows. */
@@ -161,6 +175,7 @@ first_pick(struct exchange *x)
 			client_left(x);
 			return false;
 		}
+		note_place(x);
 		refuse_none(x, answer, &none);
 		pick_none_free(&none);
 		return false;
@@ -521,13 +536,12 @@ forward_request(struct exchange *x)
 		if (made == 1)
 			x->trace.connect_ms = fw->connect_ms;
 		if (!stays) {
-			trace_attempt_add(&x->trace, x->pick.label, fw->got.status, "client_gone",
-			    clock_mono_ms() - fw->started_ms);
+			note_attempt(x, fw->got.status, "client_gone", clock_mono_ms() - fw->started_ms);
 			client_left(x);
 			break;
 		}
 		judge(x, &j);
-		trace_attempt_add(&x->trace, x->pick.label, fw->got.head_complete ? fw->got.status : 0, verdict_name(j.verdict),
+		note_attempt(x, fw->got.head_complete ? fw->got.status : 0, verdict_name(j.verdict),
 		    clock_mono_ms() - fw->started_ms);
 		good = j.verdict == VERDICT_OK || j.verdict == VERDICT_REQUEST;
 		if (!good) {
@@ -598,7 +612,7 @@ pretend(struct exchange *x)
 	x->trace.status = answer.status;
 	x->trace.dry_run = true;
 	x->trace.ttfb_ms = clock_mono_ms() - x->started_ms;
-	trace_attempt_add(&x->trace, x->pick.label, answer.status, "ok", 0);
+	note_attempt(x, answer.status, "ok", 0);
 	keyring_book(x->keyring, &x->pick, &ok);
 	buf_free(&answer.body);
 	buf_free(&out);

@@ -242,7 +242,7 @@ serve_request(struct connection *k)
 		.path = k->request.path,
 		.started_ms = clock_mono_ms(),
 		.keep = false,
-		.trace = { .connect_ms = -1, .ttfb_ms = -1, .wait_ms = 0, .rotation_index = -1 },
+		.trace = { .connect_ms = -1, .ttfb_ms = -1, .wait_ms = 0, .rotation_index = -1, .passed = -1 },
 	};
 	enum access_verdict access = access_judge(&k->peer, &k->request, s->config, &no);
 

@@ -16,10 +16,12 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct buf line = BUF(TRACE_LINE_MAX);
 	struct trace_line l;
 
-	if (trace_read_line(&l, any, NULL) == 0)
+	if (trace_read_line(&l, any, NULL) == 0) {
+		trace_line_intact(&l);
 		trace_line_free(&l);
+	}
 	trace_format(&t, &c, &line);
-	if (buf_bad(&line) || trace_read_line(&l, buf_view(&line), NULL) < 0)
+	if (buf_bad(&line) || trace_read_line(&l, buf_view(&line), NULL) < 0 || trace_line_intact(&l) != 1)
 		abort();
 	trace_line_free(&l);
 	buf_free(&line);

@@ -38,8 +38,8 @@ sample(void)
 		.prompt_hint = STR("say \"hi\"\n"), .prompt_head = STR("say"),
 	};
 
-	trace_attempt_add(&t, "beta", 0, "server", 3);
-	trace_attempt_add(&t, "alpha", 429, "rate", 1200);
+	trace_attempt_add(&t, "beta", "work", "turn", 0, "server", 3);
+	trace_attempt_add(&t, "alpha", "home", "other_account", 429, "rate", 1200);
 	return t;
 }
 
@@ -58,10 +58,10 @@ line_as_documented(void)
 	    "\"status\": 429, \"error_code\": 429, \"latency_ms\": 1234, \"wait_ms\": 0, \"connect_ms\": 12, "
 	    "\"ttfb_ms\": null, \"bytes_in\": 85000, \"bytes_out\": 5, \"prompt_tokens\": 10, "
 	    "\"completion_tokens\": null, \"cached_tokens\": null, \"rotation_index\": 7, "
-	    "\"eligible\": [\"alpha\", \"beta\"], \"attempts\": ["
-	    "{\"label\": \"beta\", \"status\": null, \"verdict\": \"server\", \"ms\": 3}, "
-	    "{\"label\": \"alpha\", \"status\": 429, \"verdict\": \"rate\", \"ms\": 1200}], "
-	    "\"prompt_hint\": \"say \\\"hi\\\"\\n\", \"prompt_head\": \"say\", \"dry_run\": false}\n");
+	    "\"eligible\": [\"alpha\", \"beta\"], \"passed\": 0, \"attempts\": ["
+	    "{\"label\": \"beta\", \"account\": \"work\", \"choice\": \"turn\", \"status\": null, \"verdict\": \"server\", \"ms\": 3}, "
+	    "{\"label\": \"alpha\", \"account\": \"home\", \"choice\": \"other_account\", \"status\": 429, \"verdict\": \"rate\", \"ms\": 1200}], "
+	    "\"prompt_hint\": \"say \\\"hi\\\"\\n\", \"prompt_head\": \"say\", \"dry_run\": false, \"check\": \"ff20eb5840c919cf\"}\n");
 	buf_reset(&b);
 	c.trace_prompts = false;
 	trace_format(&t, &c, &b);
@@ -69,12 +69,12 @@ line_as_documented(void)
 	trace_free(&t);
 	buf_reset(&b);
 	c.trace_prompts = true;
-	t = (struct trace_record){ .rotation_index = -1, .dry_run = true, .error_code = "client_gone" };
+	t = (struct trace_record){ .rotation_index = -1, .passed = -1, .dry_run = true, .error_code = "client_gone" };
 	trace_format(&t, &c, &b);
 	CHECK(strstr(b.p, "\"key_label\": null, \"key_hash\": null, \"account\": null, \"status\": null, "
 	    "\"error_code\": \"client_gone\""));
-	CHECK(strstr(b.p, "\"rotation_index\": null, \"eligible\": null, \"attempts\": [], \"prompt_hint\": null, "
-	    "\"prompt_head\": null, \"dry_run\": true}\n"));
+	CHECK(strstr(b.p, "\"rotation_index\": null, \"eligible\": null, \"passed\": null, \"attempts\": [], \"prompt_hint\": null, "
+	    "\"prompt_head\": null, \"dry_run\": true, \"check\": \""));
 	buf_free(&b);
 	free(c.state_dir);
 }
@@ -93,8 +93,8 @@ hostile_bytes(void)
 	t.endpoint = t.method = t.model = t.prompt_hint = buf_view(&path);
 	t.model.n = t.prompt_hint.n = 300;
 	for (int i = 0; i < 100; i++)
-		trace_attempt_add(&t, "x", 500 + i % 50, "server and a word too long", 1);
-	trace_attempt_add(&t, "last", 200, "ok", 1);
+		trace_attempt_add(&t, "x", "x", "a choice and more", 500 + i % 50, "server and a word too long", 1);
+	trace_attempt_add(&t, "last", "last", "again", 200, "ok", 1);
 	trace_format(&t, &c, &b);
 	CHECK(!buf_bad(&b));
 	CHECK(memchr(b.p, '\n', b.n) == b.p + b.n - 1);
@@ -143,6 +143,13 @@ read_back(void)
 	CHECK_INT(l.completion_tokens, -1);
 	CHECK_INT(l.cached_tokens, -1);
 	CHECK_INT(l.rotation_index, 7);
+	CHECK_INT(l.passed, 0);
+	CHECK_STR(l.attempts[1].account, "home");
+	CHECK_STR(l.attempts[1].choice, "other_account");
+	CHECK_INT(trace_line_intact(&l), 1);
+	free(l.eligible[0]);
+	l.eligible[0] = strdup("gamma");
+	CHECK_INT(trace_line_intact(&l), 0);
 	CHECK_INT(l.eligible_count, 2);
 	CHECK(l.eligible && strcmp(l.eligible[1], "beta") == 0 && !l.eligible[2] && !l.eligible_set);
 	CHECK_INT(l.attempt_count, 2);
