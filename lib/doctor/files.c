@@ -238,7 +238,8 @@ check_log(struct doctor *d)
 			json_free(&j);
 		}
 	if (complaints) {
-		doctor_found(d, FINDING_WARN, "%zu warnings in the log within a day, the last one: %s", complaints,
+		doctor_found(d, FINDING_WARN, text_plural((long long)complaints, "%lld warning in the log within a day, the last one: %s",
+		    "%lld warnings in the log within a day, the last one: %s"), (long long)complaints,
 		    buf_bad(&message) || !message.n ? "?" : message.p);
 		doctor_remedy(d, "kmi proxy-logs --app --since 1d shows them");
 	} else {

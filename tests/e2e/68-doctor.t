@@ -18,7 +18,7 @@ neutral() {
 		-e 's#python3#nginx#; s#corrupt\.[0-9]*#corrupt.20261121081500#; s#[0-9]\{4\}-[0-9-]* [0-9:]* +0000#2026-12-01 12:00:00 +0000#'
 }
 # What is not as it should be: a healthy setup is shown once, at the top of the page.
-news() { awk '/^  ok/ || !NF { next } /^[^ ]/ && !/^[0-9]/ { heading = $0; next } heading { print heading; heading = "" } { print }' "$D/out"; }
+news() { awk '/^  ok/ || !NF { next } /^[0-9]/ { print; next } /^[^ ]/ { heading = $0; next } heading { print heading; heading = "" } { print }' "$D/out"; }
 # breaks NAME WHAT-WAS-DONE FINDING [REMEDY]: runs the doctor on a setup that was just broken
 breaks() {
 	kmi doctor "${options[@]}" >"$D/out" 2>"$D/err"
