@@ -48,29 +48,23 @@ static const char usage[] =
 
 /* ---- whether certificate and key can be used ---------------------------------------------------------------- */
 
-static void
-print_time(const char *name, time_t t)
-{
-	char text[CLOCK_LOCAL_SIZE];
-
-	clock_local(t, text);
-	printf("  %-12s %s\n", name, text);
-}
-
 static int
 check(const struct config *c)
 {
+	char from[CLOCK_LOCAL_SIZE], until[CLOCK_LOCAL_SIZE];
 	struct credential_facts facts;
 	struct fail f;
 
 	if (credential_check(c->proxy_tls_cert, c->proxy_tls_key, &facts, &f) < 0)
 		return program_fail(NAME, &f);
-	printf("  %-12s %s\n", _("certificate"), c->proxy_tls_cert);
-	printf("  %-12s %s\n", _("key"), c->proxy_tls_key);
-	printf("  %-12s %s\n", _("kind"), facts.kind);
-	printf("  %-12s %d\n", _("chain"), facts.certificates);
-	print_time(_("valid from"), facts.from);
-	print_time(_("valid until"), facts.until);
+	clock_local(facts.from, from);
+	clock_local(facts.until, until);
+	printf(_("  certificate  %s\n"), c->proxy_tls_cert);
+	printf(_("  key          %s\n"), c->proxy_tls_key);
+	printf(_("  kind         %s\n"), facts.kind);
+	printf(_("  chain        %d\n"), facts.certificates);
+	printf(_("  valid from   %s\n"), from);
+	printf(_("  valid until  %s\n"), until);
 	if (!credential_doubt(&facts, c->proxy_tls_cert, clock_wall(), &f))
 		return 0;
 	fflush(stdout);

@@ -424,26 +424,16 @@ const struct text_entry text_ru[] = {
 	    "  -h, --help       эта справка\n" } },
 
 	/* bin/kmi-tls.c */
-	{ "%s: nobody takes the connection: %s", { "%s: соединение никто не принимает: %s" } },
-	{ "%s: plain HTTP on a port that speaks TLS", { "%s: простой HTTP на порту, где говорят по TLS" } },
-	{ "%s: no TLS: %s", { "%s: TLS не состоялся: %s" } },
-	{ "the new certificate is not taken up yet: %s", { "новый сертификат пока не принят: %s" } },
-	{ "certificate", { "сертификат" } },
-	{ "key", { "ключ" } },
-	{ "kind", { "вид" } },
-	{ "chain", { "цепочка" } },
-	{ "valid from", { "действует с" } },
-	{ "valid until", { "действует до" } },
-	{ "fork: %s; a connection was dropped", { "не удалось создать процесс: %s; соединение закрыто" } },
-	{ "kmi-handle does not start; it says above why",
-	  { "kmi-handle не запускается; почему, сказано выше" } },
-	{ "the pool has ended (%d) and is started again", { "пул завершился (%d) и запускается снова" } },
-	{ "%d connections were cut", { "оборвано соединений: %d" } },
-	{ "signalfd", { "не удалось создать дескриптор сигналов" } },
+	{ "  certificate  %s\n", { "  сертификат   %s\n" } },
+	{ "  key          %s\n", { "  ключ         %s\n" } },
+	{ "  kind         %s\n", { "  вид          %s\n" } },
+	{ "  chain        %d\n", { "  цепочка      %d\n" } },
+	{ "  valid from   %s\n", { "  действует с  %s\n" } },
+	{ "  valid until  %s\n", { "  до           %s\n" } },
 	{ "TLS on %s (%s); Ctrl-C ends it\n", { "TLS на %s (%s); Ctrl-C завершит\n" } },
 	{ "unknown command %s", { "неизвестная команда %s" } },
 	{ "usage: kmi tls [--check] [--help] [--version]\n"
-	  "       kmi tls selfsigned [--days N] [--name NAME]... [CERT KEY]\n"
+	  "       kmi tls selfsigned [--days N] [--name NAME]... [--force] [CERT KEY]\n"
 	  "\n"
 	  "Serves TLS with KMI_PROXY_TLS_CERT and KMI_PROXY_TLS_KEY, on the address of\n"
 	  "KMI_PROXY_TLS_LISTEN or on a socket that a superserver gives, and hands what it\n"
@@ -452,7 +442,8 @@ const struct text_entry text_ru[] = {
 	  "      --check    say whether certificate and key can be used, and until when\n"
 	  "  -h, --help     this text\n",
 	  { "использование: kmi tls [--check] [--help] [--version]\n"
-	    "               kmi tls selfsigned [--days N] [--name ИМЯ]... [СЕРТИФИКАТ КЛЮЧ]\n"
+	    "               kmi tls selfsigned [--days N] [--name ИМЯ]... [--force]\n"
+	    "                   [СЕРТИФИКАТ КЛЮЧ]\n"
 	    "\n"
 	    "Обслуживает TLS с KMI_PROXY_TLS_CERT и KMI_PROXY_TLS_KEY по адресу\n"
 	    "KMI_PROXY_TLS_LISTEN или на сокете от суперсервера и передаёт расшифрованное\n"
@@ -1165,10 +1156,24 @@ const struct text_entry text_ru[] = {
 	  { "KMI_PROXY_TLS_POOL: путь unix-сокета не длиннее %zu байт" } },
 	{ "a socket for the pool", { "не удалось создать сокет для пула" } },
 	{ "more than %d listening sockets", { "слушающих сокетов больше %d" } },
+	{ "the pool's socket", { "не удалось узнать адрес сокета пула" } },
 	{ "a socket for kmi-handle", { "не удалось создать сокет для kmi-handle" } },
 	{ "connect to the pool", { "не удалось соединиться с пулом" } },
 	{ "the pool's socket belongs to another user", { "сокет пула принадлежит другому пользователю" } },
 	{ "tell the pool", { "не удалось передать соединение пулу" } },
+
+	/* lib/tls/client.c */
+	{ "Use https:// in the client's base URL: https://%s/...",
+	  { "Укажите https:// в base URL клиента: https://%s/..." } },
+	{ "this port speaks TLS, and the request came in plain HTTP",
+	  { "на этом порту TLS, а запрос пришёл по простому HTTP" } },
+	{ "the proxy behind TLS does not take the connection",
+	  { "прокси за TLS не принимает соединение" } },
+	{ "Start it, or look at its log: kmi status, kmi doctor.",
+	  { "Запустите его или посмотрите его журнал: kmi status, kmi doctor." } },
+	{ "%s: nobody takes the connection: %s", { "%s: соединение никто не принимает: %s" } },
+	{ "%s: plain HTTP on a port that speaks TLS", { "%s: простой HTTP на порту, где говорят по TLS" } },
+	{ "%s: no TLS: %s", { "%s: TLS не состоялся: %s" } },
 
 	/* lib/tls/credential.c */
 	{ "%s: something in it is too large", { "%s: что-то в нём слишком велико" } },
@@ -1232,6 +1237,19 @@ const struct text_entry text_ru[] = {
 	{ "the certificate in %s ends on %s", { "сертификат в %s истекает %s" } },
 	{ "renew it in time; kmi-tls takes the new one up by itself",
 	  { "обновите его вовремя; kmi-tls подхватит новый сам" } },
+
+	/* lib/tls/front.c */
+	{ "the new certificate is not taken up yet: %s", { "новый сертификат пока не принят: %s" } },
+	{ "%s: the new certificate is in use\n", { "%s: работает новый сертификат\n" } },
+	{ "fork: %s; a connection was dropped", { "не удалось создать процесс: %s; соединение закрыто" } },
+	{ "the old settings stay: too many sockets",
+	  { "остаются прежние настройки: слишком много сокетов" } },
+	{ "cannot begin anew: %s", { "не удалось начать заново: %s" } },
+	{ "kmi-handle does not start; it says above why",
+	  { "kmi-handle не запускается; почему, сказано выше" } },
+	{ "the pool has ended (%d) and is started again", { "пул завершился (%d) и запускается снова" } },
+	{ "%d connections had to be left", { "брошено соединений: %d" } },
+	{ "signalfd", { "не удалось создать дескриптор сигналов" } },
 
 	/* lib/tls/sessions.c */
 	{ "memory for sessions", { "не удалось выделить память для сеансов" } },

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/program.h"
+#include "base/text.h"
 #include "tls/tunnel.h"
 
 #include <errno.h>
@@ -53,10 +54,10 @@ static void
 answer_http(int fd, const struct peer *p)
 {
 	struct buf out = BUF(4096);
-	char hint[200];
+	char hint[400];
 
-	snprintf(hint, sizeof(hint), "Use https:// in the client's base URL: https://%s/...", p->local);
-	write_error(&out, 400, "Bad Request", "https_required", "this port speaks TLS, and the request came in plain HTTP", hint);
+	snprintf(hint, sizeof(hint), _("Use https:// in the client's base URL: https://%s/..."), p->local);
+	write_error(&out, 400, "Bad Request", "https_required", _("this port speaks TLS, and the request came in plain HTTP"), hint);
 	tunnel_answer_plain(fd, buf_view(&out));
 	buf_free(&out);
 }
@@ -66,8 +67,8 @@ answer_unserved(struct tunnel *t)
 {
 	struct buf out = BUF(4096);
 
-	write_error(&out, 503, "Service Unavailable", "proxy_not_running", "the proxy behind TLS does not take the connection",
-	    "Start it, or look at its log: kmi status, kmi doctor.");
+	write_error(&out, 503, "Service Unavailable", "proxy_not_running", _("the proxy behind TLS does not take the connection"),
+	    _("Start it, or look at its log: kmi status, kmi doctor."));
 	tunnel_answer(t, buf_view(&out));
 	buf_free(&out);
 }

@@ -90,7 +90,7 @@ renew_credential(struct front *fr)
 	credential_free(fr->credential);
 	fr->credential = fresh;
 	sessions_clear(fr->sessions);
-	fprintf(stderr, CLIENT_PROGRAM ": the new certificate is in use\n");
+	fprintf(stderr, _("%s: the new certificate is in use\n"), CLIENT_PROGRAM);
 }
 
 /* ---- connections -------------------------------------------------------------------------------------------- */
