@@ -22,6 +22,7 @@
 #define FILES_GLANCED 16
 #define GLANCE_EVERY_MS 50
 #define LOOK_EVERY_MS 3000
+#define SLOT_WAIT_NS 50000000	/* when a request in flight will end nobody knows: looked at again after this */
 #define SUCCESS_SECONDS 10	/* last_success is kept to within this */
 
 const char *
@@ -83,7 +84,7 @@ static void
 tighten_state(const struct config *c)
 {
 	static const char *const inside[] = { "state.json", "state.json.lock", "health.json", "pool.index", "trace",
-		"trace/trace.jsonl", "logs", "logs/kmi.log", "logs/proxy.out", "limits", "proxy.pid" };
+		"trace/trace.jsonl", "logs", "logs/kmi.log", "logs/proxy.out", "limits", "slots", "proxy.pid" };
 
 	for (size_t i = 0; i < sizeof(inside) / sizeof(*inside); i++) {
 		char *path = file_join(c->state_dir, inside[i]);
@@ -391,6 +392,7 @@ pick_free(struct pick *p)
 	free(p->path);
 	free(p->provider);
 	buf_wipe(&p->secret);
+	slot_free(&p->slot);
 	*p = (struct pick){ 0 };
 }
 
@@ -436,6 +438,7 @@ hold(struct pick *p, const struct index_key *k, uint64_t epoch, struct fail *f)
 	p->stamp = k->stamp;
 	p->state_offset = k->state_offset;
 	p->max_rpm = k->max_rpm;
+	p->max_concurrency = k->max_concurrency;
 	p->epoch = epoch;
 	p->started = clock_wall();
 	return 0;
@@ -477,6 +480,23 @@ key_wait_ns(struct keyring *kr, const char *label, long long own_rpm, int64_t no
 	return wait > 0 ? wait : 0;
 }
 
+/* A slot of the account for another request in flight. Nanoseconds until it is worth asking again, 0: there is one. */
+static int64_t
+slot_wait_ns(struct keyring *kr, struct slot *s, const char *account, long long own)
+{
+	long long most = own > 0 ? own : kr->config->proxy_max_concurrency_per_key;
+	struct fail f = { 0 };
+	int got;
+
+	slot_free(s);
+	if (most <= 0)
+		return 0;
+	got = slot_take(s, kr->config->state_dir, account, most, &f);
+	if (got < 0)
+		note_trouble(kr, &f);
+	return got == 0 ? SLOT_WAIT_NS : 0;
+}
+
 static void
 take_limits(struct keyring *kr, const char *label, long long own_rpm, int64_t now_ns, bool whole)
 {
@@ -495,18 +515,19 @@ take_limits(struct keyring *kr, const char *label, long long own_rpm, int64_t no
 
 /*
  * Goes round the eligible keys from `place` on: the first of an account not
- * tried yet, else the first not tried yet; keys at a limit are passed over, and counted. -1: none, and *wait tells when.
+ * tried yet, else the first not tried yet; keys at a limit are passed over, and counted. *slot is taken for the one
+ * that is found. -1: none, and *none tells until when.
  */
 static long
-walk(struct keyring *kr, const struct picking *g, size_t place, size_t count, int64_t now_ns, int64_t *wait,
-    size_t *passed, enum pick_choice *choice)
+walk(struct keyring *kr, const struct picking *g, size_t place, size_t count, int64_t now_ns, struct slot *slot,
+    struct pick_none *none, size_t *passed, enum pick_choice *choice)
 {
-	*wait = 0;
 	*passed = 0;
 	for (int other_account = 1; other_account >= 0; other_account--) {
 		for (size_t step = 0; step < count; step++) {
 			uint32_t i = index_eligible(&kr->index, (place + step) % count);
 			struct index_key k;
+			bool in_flight;
 			int64_t w;
 
 			if (index_key(&kr->index, i, &k) < 0 || was_tried(g->tried, g->tried_count, k.label))
@@ -514,12 +535,17 @@ walk(struct keyring *kr, const struct picking *g, size_t place, size_t count, in
 			if (was_tried(g->accounts, g->tried_count, k.account) == (bool)other_account)
 				continue;
 			w = key_wait_ns(kr, k.label, k.max_rpm, now_ns);
+			in_flight = w == 0;
+			if (w == 0)
+				w = slot_wait_ns(kr, slot, k.account, k.max_concurrency);
 			if (w == 0) {
 				*choice = other_account ? PICK_OTHER_ACCOUNT : PICK_OTHER_KEY;
 				return (long)i;
 			}
-			if (!*wait || w < *wait)
-				*wait = w;
+			if (!none->wait_ns || w < none->wait_ns) {
+				none->wait_ns = w;
+				none->in_flight = in_flight;
+			}
 			++*passed;
 		}
 	}
@@ -604,6 +630,7 @@ explain(struct keyring *kr, struct pick *p, struct pick_none *none)
 	struct choose_key *keys;
 	struct choose_fit *fit;
 	struct json_out o = { .to = &none->keys };
+	struct slot slot = { 0 };
 	time_t now = clock_wall();
 	enum pick_answer answer = PICK_NONE;
 
@@ -646,11 +673,14 @@ explain(struct keyring *kr, struct pick *p, struct pick_none *none)
 		struct fail f;
 
 		if (books && index_key(&kr->index, (size_t)none->why.probe, &k) == 0 &&
-		    key_wait_ns(kr, k.label, k.max_rpm, clock_mono_ns()) == 0) {
+		    key_wait_ns(kr, k.label, k.max_rpm, clock_mono_ns()) == 0 &&
+		    slot_wait_ns(kr, &slot, k.account, k.max_concurrency) == 0) {
 			books->probed_at = now;
 			books->counts.last_used = now;
 			books->counts.request_count++;
 			if (state_save(&kr->state, &st, false, &f) == 0 && hold(p, &k, st.head.epoch, &f) == 0) {
+				p->slot = slot;
+				slot = (struct slot){ 0 };
 				p->probe = true;
 				p->choice = PICK_PROBE;
 				answer = PICK_KEY;
@@ -658,6 +688,7 @@ explain(struct keyring *kr, struct pick *p, struct pick_none *none)
 		}
 	}
 out:
+	slot_free(&slot);
 	state_free(&st);
 	free(keys);
 	free(fit);
@@ -725,6 +756,7 @@ pick_locked(struct keyring *kr, struct picking *g, struct pick *p, struct pick_n
 	struct state_head next;
 	struct index_facts x;
 	struct index_key k;
+	struct slot slot = { 0 };
 	struct fail f;
 	size_t passed;
 	long chosen;
@@ -745,13 +777,14 @@ pick_locked(struct keyring *kr, struct picking *g, struct pick *p, struct pick_n
 	}
 	if (!kr->books)
 		head->rotation_index = kr->own_turn;
-	chosen = walk(kr, g, place_of(kr, g, head, &next), x.eligible_count, now_ns, &wait, &passed, &choice);
-	if (chosen < 0) {
-		none->wait_ns = wait;
-		return wait > 0 && g->tried_count == 0 ? PICK_LATER : PICK_NONE;
-	}
-	if (index_key(&kr->index, (size_t)chosen, &k) < 0 || hold(p, &k, head->epoch, &f) < 0)
+	chosen = walk(kr, g, place_of(kr, g, head, &next), x.eligible_count, now_ns, &slot, none, &passed, &choice);
+	if (chosen < 0)
+		return none->wait_ns > 0 && g->tried_count == 0 ? PICK_LATER : PICK_NONE;
+	if (index_key(&kr->index, (size_t)chosen, &k) < 0 || hold(p, &k, head->epoch, &f) < 0) {
+		slot_free(&slot);
 		return PICK_NONE;
+	}
+	p->slot = slot;
 	take_limits(kr, k.label, k.max_rpm, now_ns, !g->placed);
 	if (g->tried_count == 0) {
 		place(kr, g, head, &next, passed);
@@ -762,11 +795,18 @@ pick_locked(struct keyring *kr, struct picking *g, struct pick *p, struct pick_n
 	return PICK_KEY;
 }
 
+void
+keyring_release(struct pick *p)
+{
+	slot_free(&p->slot);
+}
+
 enum pick_answer
 keyring_pick(struct keyring *kr, struct picking *g, struct pick *p, struct pick_none *none)
 {
 	enum pick_answer answer = PICK_NONE;
 
+	keyring_release(p);	/* of an earlier attempt: the account may be chosen again, by another key */
 	*none = (struct pick_none){ .keys = BUF(64u << 20), .why = { .probe = -1, .status = 503, .code = "no_keys" } };
 	/* A key file that changed under us costs another look at the folder; one that keeps changing is left. */
 	for (int tries = 0; tries < 3; tries++) {
@@ -790,6 +830,7 @@ keyring_pick(struct keyring *kr, struct picking *g, struct pick *p, struct pick_
 		if (tries > 0)
 			note_trouble(kr, &f);
 		uncount_use(kr, p);
+		keyring_release(p);
 	}
 	remember(g, p);
 	return PICK_NONE;
@@ -803,7 +844,8 @@ keyring_again(struct keyring *kr, struct pick *p)
 
 	begin(kr);
 	now_ns = clock_mono_ns();
-	if (key_wait_ns(kr, p->label, p->max_rpm, now_ns) > 0) {
+	if (key_wait_ns(kr, p->label, p->max_rpm, now_ns) > 0 ||
+	    slot_wait_ns(kr, &p->slot, p->account, p->max_concurrency) > 0) {
 		end(kr);
 		return -1;
 	}

@@ -20,6 +20,7 @@
 #include "base/fail.h"
 #include "keys/choose.h"
 #include "keys/index.h"
+#include "keys/slot.h"
 #include "keys/state.h"
 #include "keys/verdict.h"
 
@@ -60,7 +61,8 @@ struct pick {
 	char hash[DIGEST_SHORT_SIZE], tag[DIGEST_SHORT_SIZE];
 	enum key_format format;
 	struct file_stamp stamp;	/* the version of its file that the index knows */
-	long long max_rpm;
+	long long max_rpm, max_concurrency;
+	struct slot slot;	/* its place among the requests in flight on the account; see keyring_release() */
 	struct buf secret;
 	uint64_t state_offset, epoch;
 	time_t started;
@@ -85,6 +87,7 @@ enum pick_answer { PICK_KEY, PICK_LATER, PICK_NONE };
 struct pick_none {
 	int64_t wait_ns;		/* PICK_LATER */
 	bool whole_proxy;		/* ... by the limit of the whole proxy */
+	bool in_flight;			/* ... or as many requests are in flight as may be */
 	struct choose_none why;		/* PICK_NONE */
 	struct buf keys;		/* JSON array: label, status, reason, until of each key */
 };
@@ -101,6 +104,8 @@ void pick_none_free(struct pick_none *n);
 enum pick_answer keyring_pick(struct keyring *kr, struct picking *g, struct pick *p, struct pick_none *none);
 /* Counts another attempt on the key that *p holds already, and reads its secret again. -1: it is at its own limit, or cannot be read. */
 int keyring_again(struct keyring *kr, struct pick *p);
+/* The upstream has done its part: another request may use the account. pick_free() does the same. */
+void keyring_release(struct pick *p);
 /* What an attempt taught. Server faults are only counted; see keyring_rest(). */
 void keyring_book(struct keyring *kr, const struct pick *p, const struct judgement *j);
 /* A key failed as `j` says while another key did well: it rests. */

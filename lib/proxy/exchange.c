@@ -106,8 +106,10 @@ refuse_none(struct exchange *x, enum pick_answer answer, const struct pick_none 
 	if (answer == PICK_LATER) {
 		no = (struct refusal){ .status = 429, .code = "rate_limited",
 			.message = none->whole_proxy ? N_("kmi's own limit of requests for the whole proxy is reached") :
+			    none->in_flight	     ? N_("every fit key has as many requests in flight as it may") :
 						       N_("every fit key is at its own limit of requests"),
-			.hint = none->whole_proxy ? N_("Wait as Retry-After says, or raise KMI_PROXY_MAX_RPS / KMI_PROXY_MAX_RPM") :
+			.hint = none->in_flight	  ? N_("Send the request again later, or raise KMI_PROXY_MAX_CONCURRENCY_PER_KEY or the key's KMI_KEY_MAX_CONCURRENCY; KMI_PROXY_WAIT_SECONDS lets requests wait") :
+			    none->whole_proxy ? N_("Wait as Retry-After says, or raise KMI_PROXY_MAX_RPS / KMI_PROXY_MAX_RPM") :
 						    N_("Wait as Retry-After says, or raise KMI_PROXY_MAX_RPS_PER_KEY / KMI_PROXY_MAX_RPM_PER_KEY") };
 		wait_ms = none->wait_ns / 1000000 + 1;
 	} else if (no.status == 429) {
@@ -447,6 +449,8 @@ pass_on(struct exchange *x, struct received *got, bool whole)
 	conn_send(x->conn, buf_view(&out));
 	if (!whole)
 		stream(x, &plan);
+	if (x->forward->done)
+		keyring_release(&x->pick);	/* however long the client takes for the rest */
 	if (!conn_finish(x->conn, clock_mono_ms() + x->config->upstream_idle_timeout_seconds * 1000))
 		client_left(x);
 	buf_free(&out);
@@ -577,6 +581,7 @@ forward_request(struct exchange *x)
 		break;
 	}
 	forward_stop(fw);
+	keyring_release(&x->pick);
 	for (int i = 0; i < failed_count; i++)
 		free(failed[i].label);
 }
