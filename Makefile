@@ -13,6 +13,7 @@ WARN = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wwrite-s
        -Wpointer-arith -Wcast-qual -Wformat=2 -Wvla -Wundef
 OURS = -std=c11 -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -fstack-protector-strong \
        -DKMI_VERSION='"$(VERSION)"' -DKMI_LIBEXEC='"$(LIBEXEC)"' -DKMI_ETC='"$(ETC)"' \
+       -DKMI_PREFIX='"$(PREFIX)"' \
        -iquote lib -isystem /usr/share/include $(WARN) $(SANITIZE)
 LINK = -Wl,--as-needed -Wl,-z,relro -Wl,-z,now $(SANITIZE)
 
@@ -26,7 +27,7 @@ OTHER_NAMES := $(addprefix $(BUILD)/bin/kmi-proxy-,stop restart logs)
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(wildcard tests/unit/*.c))
 TOOLS := $(patsubst tests/tools/%.c,$(BUILD)/tests/tools/%,$(wildcard tests/tools/*.c))
 FUZZERS := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/*.c))
-SHELL_TESTS := $(sort $(wildcard tests/e2e/*.t)) tests/tools/fakekimi.t tests/toml/toml-test.t
+SHELL_TESTS := $(wildcard tests/systemd/*.t) $(sort $(wildcard tests/e2e/*.t)) tests/tools/fakekimi.t tests/toml/toml-test.t
 
 # Debian 12 ships llhttp as sources (package node-llhttp); newer systems as a library.
 ifeq ($(shell pkg-config --exists libllhttp 2>/dev/null && echo yes),yes)
@@ -42,12 +43,13 @@ help:
 	@echo "make check    every test, offline;  make asan: the same under ASan and UBSan"
 	@echo "make lint     cppcheck and the man pages;  make bench: beside nginx;  make fuzz"
 	@echo "make install  to DESTDIR and PREFIX (now $(PREFIX));  make uninstall;  make deb: a Debian package"
+	@echo "make check-systemd  the package in a machine that boots (needs root; part of make check)"
 
 run:
 	@scripts/run.sh
 
 check:
-	@scripts/packages.sh build test
+	@scripts/packages.sh build test $$(tests/systemd/boot.sh --can >/dev/null && echo boot)
 	@$(MAKE) --no-print-directory tests
 
 asan:
@@ -69,7 +71,7 @@ lint:
 	@scripts/packages.sh build lint
 	cppcheck --quiet --error-exitcode=1 --std=c11 --enable=warning,performance,portability --inline-suppr \
 	    --suppress=missingIncludeSystem --suppress=unusedFunction --suppress=varFuncNullUB -D_GNU_SOURCE -DKMI_VERSION='""' \
-	    -DKMI_LIBEXEC='""' -DKMI_ETC='""' -I lib bin lib
+	    -DKMI_LIBEXEC='""' -DKMI_ETC='""' -DKMI_PREFIX='""' -I lib bin lib
 	mandoc -T lint -W warning docs/man/*
 
 bench: build-all
@@ -120,12 +122,17 @@ install: all
 uninstall:
 	@PREFIX="$(PREFIX)" LIBEXEC="$(LIBEXEC)" ETC="$(ETC)" BUILD="$(BUILD)" DESTDIR="$(DESTDIR)" scripts/install.sh remove
 
+# A real systemd, with the package: needs root.
+check-systemd: build-all
+	@scripts/packages.sh build boot
+	@prove -v tests/systemd/boot.t
+
 deb:
 	@scripts/deb.sh $(VERSION) $(BUILD)/deb
 
 clean:
 	rm -rf build build-asan
 
-.PHONY: all help run check asan tests build-all unit lint bench stress fuzz install uninstall deb clean
+.PHONY: all help run check asan tests build-all unit lint bench stress fuzz install uninstall check-systemd deb clean
 .SECONDARY:
 -include $(shell find $(addprefix $(BUILD)/,bin lib tests) -name '*.d' 2>/dev/null)

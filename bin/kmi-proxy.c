@@ -4,9 +4,10 @@
  *	kmi-proxy [--foreground]	starts kmi-handle on the address of KMI_PROXY_LISTEN
  *	kmi-proxy-stop [-y] [-f]	lets running answers finish, then ends it
  *	kmi-proxy-restart
- *	kmi-proxy-logs [--no-follow] [--lines N]
+ *	kmi-proxy-logs [--no-follow] [--lines N] [--app] [--since TIME]
  *
- * One program under four names. It binds the address itself, gives the
+ * One program under four names. Where a supervisor runs the proxy it leaves all that, and install and uninstall, to
+ * kmi-proxy-units. It binds the address itself, gives the
  * listening socket to kmi-handle (where a certificate is set, to kmi-tls, which
  * starts a pool behind itself), and waits until that answers. Only a process
  * that proxy.pid names and that is ours is ever stopped.
@@ -16,26 +17,28 @@
 #include "base/listener.h"
 #include "base/passed.h"
 #include "base/pidfile.h"
+#include "base/probe.h"
 #include "base/program.h"
+#include "base/superserver.h"
 #include "base/text.h"
 #include "books/events.h"
 #include "keys/auths.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <netdb.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #define ANSWER_MS 10000		/* a started pool answers by then */
+#define LOG_MAX (64u << 20)	/* of the log of events, for --since */
+#define ARGUMENTS_MAX 16
 #define KILL_MS 5000		/* after a stop with -f */
 
 static const char *name;
@@ -44,26 +47,32 @@ static const char usage[] =
     "usage: kmi proxy [--foreground]\n"
     "       kmi proxy-stop [-y] [-f]\n"
     "       kmi proxy-restart\n"
-    "       kmi proxy-logs [--no-follow] [--lines N]\n"
+    "       kmi proxy-logs [--no-follow] [--lines N] [--app] [--since 10m]\n"
+    "       kmi proxy install | uninstall [--user | --system] [--pool] [--tls]\n"
     "\n"
     "Starts the proxy on the address of KMI_PROXY_LISTEN, in the background unless\n"
     "told otherwise; stops it, letting running answers finish; shows what it said.\n"
+    "Where systemd or s6 runs it, they are asked to do that. `install` leaves it to\n"
+    "systemd: kmi proxy install --help tells more.\n"
     "\n"
     "      --foreground  stay, with messages on stderr\n"
     "  -y, --yes         do not ask\n"
     "  -f, --force       end it at once when it does not end by itself\n"
     "      --no-follow   show the last lines and end\n"
     "      --lines N     how many (20)\n"
+    "      --app         the log of events, kmi.log\n"
+    "      --since TIME  what is younger than that: 90s, 10m, 2h, 3d\n"
     "  -h, --help        this text\n";
 
 struct choices {
-	bool foreground, force, no_follow;
+	bool foreground, force, no_follow, app;
 	long lines;
+	long long since;	/* seconds; 0 = not given */
 };
 
 /* Found once, freed once. */
 static struct {
-	char *pid, *logs, *out;
+	char *pid, *logs, *out, *app;
 } paths;
 
 static bool
@@ -72,7 +81,8 @@ find_paths(const struct config *c)
 	paths.pid = file_join(c->state_dir, "proxy.pid");
 	paths.logs = file_join(c->state_dir, "logs");
 	paths.out = file_join(c->state_dir, "logs/proxy.out");
-	return paths.pid && paths.logs && paths.out;
+	paths.app = file_join(c->state_dir, "logs/kmi.log");
+	return paths.pid && paths.logs && paths.out && paths.app;
 }
 
 static void
@@ -81,6 +91,7 @@ free_paths(void)
 	free(paths.pid);
 	free(paths.logs);
 	free(paths.out);
+	free(paths.app);
 }
 
 static void
@@ -180,56 +191,6 @@ check_certificate(const struct config *c)
 	return WIFEXITED(status) && WEXITSTATUS(status) == 2 ? 2 : 0;
 }
 
-static int
-connect_to(const struct config *c)
-{
-	struct sockaddr_un un = { .sun_family = AF_UNIX };
-	struct addrinfo want = { .ai_socktype = SOCK_STREAM }, *got = NULL;
-	char port[16];
-	int fd, rc;
-
-	if (c->listen.path) {
-		fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-		strncpy(un.sun_path, c->listen.path, sizeof(un.sun_path) - 1);
-		rc = connect(fd, (struct sockaddr *)&un, sizeof(un));
-	} else {
-		snprintf(port, sizeof(port), "%d", c->listen.port);
-		if (getaddrinfo(c->listen.host, port, &want, &got) != 0)
-			return -1;
-		fd = socket(got->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-		rc = connect(fd, got->ai_addr, got->ai_addrlen);
-		freeaddrinfo(got);
-	}
-	if (rc < 0) {
-		close(fd);
-		return -1;
-	}
-	return fd;
-}
-
-/* Whether the pool answers HTTP: any answer will do. The socket listens already, so the question waits for it. */
-static bool
-answers(const struct config *c, pid_t pid)
-{
-	static const char ask[] = "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
-	int64_t until = clock_mono_ms() + ANSWER_MS;
-	int fd = connect_to(c);
-	struct pollfd p = { .fd = fd, .events = POLLIN };
-	char got[5];
-	bool yes = false;
-
-	if (fd < 0)
-		return false;
-	if (send(fd, ask, sizeof(ask) - 1, MSG_NOSIGNAL) > 0)
-		while (!yes && clock_mono_ms() < until && waitpid(pid, NULL, WNOHANG) == 0)
-			if (poll(&p, 1, 50) > 0) {
-				yes = recv(fd, got, sizeof(got), MSG_WAITALL) == sizeof(got) && memcmp(got, "HTTP/", 5) == 0;
-				break;
-			}
-	close(fd);
-	return yes;
-}
-
 /* Detached from the terminal, its messages in logs/proxy.out. */
 static void
 be_daemon(const struct sockets *s)
@@ -301,7 +262,8 @@ start(const struct config *c, bool foreground)
 		be_daemon(&sockets);
 	for (int i = 0; i < sockets.count; i++)
 		close(sockets.items[i].fd);
-	if (!answers(c, pid)) {
+	/* The socket listens already, so the question waits for the pool. */
+	if (!probe_answers(&c->listen, ANSWER_MS, pid)) {
 		kill(pid, SIGTERM);
 		fail_set(&f, FAIL_SYSTEM, "the proxy does not answer on %s", c->proxy_listen);
 		fail_hint(&f, "its last words are in %s", paths.out);
@@ -372,27 +334,122 @@ stop(const struct config *c, bool force)
 	return 0;
 }
 
+/* ---- what it said ------------------------------------------------------------------------------------------- */
+
+/* Where in the log of events the lines begin that are no older than that. The file may be written to meanwhile. */
+static long long
+offset_since(const char *path, long long seconds)
+{
+	struct buf text = BUF(LOG_MAX);
+	time_t first = clock_wall() - seconds, ts;
+	struct str rest, line;
+	long long at = 0;
+
+	if (file_read(path, LOG_MAX, &text, NULL, NULL) == 0)
+		for (rest = buf_view(&text); rest.n; at += (long long)line.n + 1) {
+			struct str time;
+
+			line = str_cut(&rest, '\n');
+			time = str_sub(line, sizeof("{\"ts\": \"") - 1, line.n);
+			if (clock_parse(str_cut(&time, '"'), &ts) == 0 && ts >= first)
+				break;
+		}
+	buf_free(&text);
+	return at;
+}
+
 /* tail does this well; why write it again. */
 static int
 logs(const struct choices *o)
 {
-	const char *path = paths.out;
-	char lines[32];
+	const char *path = o->app ? paths.app : paths.out;
+	char from[32];
 	struct fail f;
 
+	if (o->since && !o->app)
+		return program_usage(name, "%s has no times; --since needs --app here", path);
 	if (access(path, R_OK) < 0) {
 		fail_sys(&f, "read %s", path);
 		fail_hint(&f, "it is written when `kmi proxy` starts the proxy");
 		return program_fail(name, &f);
 	}
-	snprintf(lines, sizeof(lines), "%ld", o->lines);
-	signal(SIGPIPE, SIG_DFL);
-	if (o->no_follow)
-		execlp("tail", "tail", "-n", lines, path, (char *)NULL);
+	if (o->since)
+		snprintf(from, sizeof(from), "-c+%lld", offset_since(path, o->since) + 1);
 	else
-		execlp("tail", "tail", "-n", lines, "-F", path, (char *)NULL);
+		snprintf(from, sizeof(from), "-n%ld", o->lines);
+	signal(SIGPIPE, SIG_DFL);
+	execlp("tail", "tail", from, o->no_follow ? "--" : "-F", path, (char *)NULL);
 	fail_sys(&f, "run tail");
 	return program_fail(name, &f);
+}
+
+/* "10m": a number of seconds, minutes, hours or days. */
+static int
+parse_span(const char *text, long long *seconds)
+{
+	static const struct {
+		char letter;
+		int seconds;
+	} units[] = { { 's', 1 }, { 'm', 60 }, { 'h', 3600 }, { 'd', 86400 } };
+	struct str s = str_from(text);
+
+	for (size_t i = 0; s.n && i < sizeof(units) / sizeof(*units); i++)
+		if (s.p[s.n - 1] == units[i].letter &&
+		    str_int(str_sub(s, 0, s.n - 1), 1, 100000000 / units[i].seconds, seconds) == 0) {
+			*seconds *= units[i].seconds;
+			return 0;
+		}
+	return -1;
+}
+
+/* ---- who is to do it ---------------------------------------------------------------------------------------- */
+
+/* Leaves it to kmi-proxy-units, under our name. */
+static int
+hand_over(const char *verb, char **rest, const struct choices *o)
+{
+	char path[PATH_MAX], lines[24], since[24], *argv[ARGUMENTS_MAX];
+	struct fail f;
+	int n = 0;
+
+	argv[n++] = (char *)(uintptr_t)name;
+	argv[n++] = (char *)(uintptr_t)verb;
+	if (o) {
+		snprintf(lines, sizeof(lines), "--lines=%ld", o->lines);
+		snprintf(since, sizeof(since), "--since=%lld", o->since);
+		argv[n++] = lines;
+		argv[n++] = since;
+		if (o->no_follow)
+			argv[n++] = (char *)(uintptr_t)"--no-follow";
+	}
+	while (rest && *rest && n < ARGUMENTS_MAX - 1)
+		argv[n++] = *rest++;
+	argv[n] = NULL;
+	if (program_beside("kmi-proxy-units", path, sizeof(path), &f) == 0) {
+		execv(path, argv);
+		fail_sys(&f, "run %s", path);
+	}
+	return program_fail(name, &f);
+}
+
+static int
+act(const struct config *c, const struct choices *o)
+{
+	const char *verb = strncmp(name, "kmi-proxy-", 10) == 0 ? name + 10 : "start";
+	struct superserver by;
+	struct fail f;
+
+	if (superserver_find(&by, c, NULL, &f) < 0)
+		return program_fail(name, &f);
+	if ((by.kind == SUPERSERVER_SYSTEMD || by.kind == SUPERSERVER_S6) && !o->foreground && !o->app)
+		return hand_over(verb, NULL, o);
+	if (strcmp(verb, "stop") == 0)
+		return stop(c, o->force);
+	if (strcmp(verb, "logs") == 0)
+		return logs(o);
+	if (strcmp(verb, "restart") == 0)
+		return stop(c, o->force) == 0 ? start(c, o->foreground) : 1;
+	return start(c, o->foreground);
 }
 
 /* ---- */
@@ -403,6 +460,8 @@ static const struct option options[] = {
 	{ "yes", no_argument, NULL, 'y' },
 	{ "no-follow", no_argument, NULL, 'n' },
 	{ "lines", required_argument, NULL, 'l' },
+	{ "app", no_argument, NULL, 'a' },
+	{ "since", required_argument, NULL, 's' },
 	{ "help", no_argument, NULL, 'h' },
 	{ NULL, 0, NULL, 0 },
 };
@@ -410,13 +469,15 @@ static const struct option options[] = {
 int
 main(int argc, char **argv)
 {
-	const char *slash = strrchr(argv[0], '/'), *word;
+	const char *slash = strrchr(argv[0], '/');
 	struct choices o = { .lines = 20 };
 	struct config c;
 	int opt, code;
 
 	name = slash ? slash + 1 : argv[0];
 	program_start();
+	if (argc > 1 && strcmp(name, "kmi-proxy") == 0 && (strcmp(argv[1], "install") == 0 || strcmp(argv[1], "uninstall") == 0))
+		return hand_over(argv[1], argv + 2, NULL);
 	while ((opt = getopt_long(argc, argv, ":hyf", options, NULL)) >= 0) {
 		long long n;
 
@@ -439,6 +500,13 @@ main(int argc, char **argv)
 				return program_usage(name, "--lines takes a number, but was given '%s'", optarg);
 			o.lines = (long)n;
 			break;
+		case 'a':
+			o.app = true;
+			break;
+		case 's':
+			if (parse_span(optarg, &o.since) < 0)
+				return program_usage(name, "--since takes a span such as 10m, but was given '%s'", optarg);
+			break;
 		default:
 			return program_option_error(name, argv, opt, options);
 		}
@@ -449,15 +517,7 @@ main(int argc, char **argv)
 		return code;
 	if (!find_paths(&c))
 		return 1;
-	word = strncmp(name, "kmi-proxy", 9) == 0 ? name + 9 : "";
-	if (strcmp(word, "-stop") == 0)
-		code = stop(&c, o.force);
-	else if (strcmp(word, "-logs") == 0)
-		code = logs(&o);
-	else if (strcmp(word, "-restart") == 0)
-		code = stop(&c, o.force) == 0 ? start(&c, o.foreground) : 1;
-	else
-		code = start(&c, o.foreground);
+	code = act(&c, &o);
 	free_paths();
 	config_free(&c);
 	return program_end(name, code);

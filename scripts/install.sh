@@ -67,6 +67,6 @@ put 644 units/kmi.env "$share/kmi/kmi.env"
 put 644 units/example.env "$share/kmi/example.env"
 
 [ "$verb" = put ] || for d in "$share/doc/kmi/examples/auths" "$share/doc/kmi/examples" "$share/doc/kmi" \
-	"$share/kmi/s6/kmi-pool" "$share/kmi/s6/kmi-unix" "$share/kmi/s6" "$share/kmi/inetd" "$share/kmi"; do
+	"$share/kmi/s6/kmi-hold" "$share/kmi/s6/kmi-pool" "$share/kmi/s6/kmi-unix" "$share/kmi/s6" "$share/kmi/inetd" "$share/kmi"; do
 	rmdir "$DESTDIR$d" 2>/dev/null || true	# ours alone, so they go when they are empty
 done

@@ -1,13 +1,14 @@
 #!/bin/sh
-# usage: packages.sh build|test|lint|bench|deb ...: the Debian packages that each needs, installed when they are missing.
+# usage: packages.sh build|test|lint|bench|deb|boot ...: the Debian packages that each needs, installed when they are missing.
 # Quiet and at once when all are there. Without root (or sudo that asks nothing) it names what to install.
 set -eu
 build='gcc libc6-dev make pkg-config libcurl4-openssl-dev libjsmn-dev libbearssl-dev libsmartcols-dev libncurses-dev zlib1g-dev node-llhttp'
 run='curl ca-certificates openssl'
-test='perl python3 openssl curl jq procps psmisc ca-certificates ucspi-tcp iproute2 util-linux golang-github-burntsushi-toml-dev'
-lint='cppcheck mandoc'
+test='perl python3 openssl curl jq procps psmisc ca-certificates ucspi-tcp s6 iproute2 util-linux golang-github-burntsushi-toml-dev'
+lint='cppcheck mandoc lintian'
 bench='nginx-light'
 deb='debhelper dpkg-dev'
+boot="$deb systemd-container dbus libpam-systemd"
 
 wanted=
 for set in "$@"; do
@@ -18,6 +19,7 @@ for set in "$@"; do
 	lint) wanted="$wanted $lint" ;;
 	bench) wanted="$wanted $bench" ;;
 	deb) wanted="$wanted $deb" ;;
+	boot) wanted="$wanted $boot" ;;
 	*) echo "packages.sh: no such set: $set" >&2; exit 2 ;;
 	esac
 done

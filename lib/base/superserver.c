@@ -88,6 +88,12 @@ decide_running(struct superserver *s, const struct superserver_facts *facts)
 			take_holder(s, facts, &facts->holders[i]);
 			return;
 		}
+	/* One that only keeps the socket for a pool of ours is not the one to be asked. */
+	for (size_t i = 0; i < facts->count; i++)
+		if (is_ours(&facts->holders[i])) {
+			take_holder(s, facts, &facts->holders[i]);
+			return;
+		}
 	if (facts->count)
 		take_holder(s, facts, &facts->holders[0]);
 	else if (facts->enabled_system && facts->made_by_root)
@@ -113,6 +119,17 @@ superserver_decide(struct superserver *s, const struct superserver_facts *facts)
 	} else if (facts->enabled_user) {
 		be_systemd(s, true, facts->enabled_user);
 	}
+}
+
+void
+superserver_address(const struct listen_address *a, char *out, size_t size)
+{
+	const char *host = a->host && strcmp(a->host, "localhost") == 0 ? "127.0.0.1" : a->host;
+
+	if (a->path)
+		snprintf(out, size, "%s", a->path);
+	else
+		snprintf(out, size, strchr(host, ':') ? "[%s]:%d" : "%s:%d", host, a->port);
 }
 
 /* ---- finding the facts -------------------------------------------------------------------------------------- */
@@ -151,15 +168,48 @@ unit_of(pid_t pid, char *out, size_t size)
 	buf_free(&text);
 }
 
+/* The last address that a unit file or one of its drop-ins gives; `out` stays as it is when there is none. */
+static void
+read_address(const char *path, char *out, size_t size)
+{
+	struct buf text = BUF(65536);
+	struct str rest;
+
+	if (file_read(path, 65535, &text, NULL, NULL) == 0)
+		for (rest = buf_view(&text); rest.n;) {
+			struct str value = str_trim(str_cut(&rest, '\n')), name = str_cut(&value, '=');
+
+			if (str_is(name, "ListenStream") && value.n)
+				snprintf(out, size, "%.*s", STR_F(value));
+		}
+	buf_free(&text);
+}
+
+/* Whether the unit is for the address that this configuration means: somebody may run another proxy beside it. */
+static bool
+is_for(const char *folder, const char *link, const char *unit, const struct listen_address *a)
+{
+	static const char *const drop_ins[] = { "kmi-proxy-install.conf", "override.conf" };
+	char path[PATH_MAX], have[300] = "", want[300];
+
+	read_address(link, have, sizeof(have));
+	for (size_t i = 0; i < sizeof(drop_ins) / sizeof(*drop_ins); i++) {
+		snprintf(path, sizeof(path), "%s/%s.d/%s", folder, unit, drop_ins[i]);
+		read_address(path, have, sizeof(have));
+	}
+	superserver_address(a, want, sizeof(want));
+	return strcmp(have, want) == 0;
+}
+
 /* Our socket unit that is linked into a folder's sockets.target.wants, or NULL. */
 static const char *
-find_enabled(const char *folder)
+find_enabled(const char *folder, const struct listen_address *a)
 {
 	char path[PATH_MAX];
 
 	for (size_t i = 0; folder && i < sizeof(our_sockets) / sizeof(*our_sockets); i++) {
 		snprintf(path, sizeof(path), "%s/sockets.target.wants/%s", folder, our_sockets[i]);
-		if (access(path, F_OK) == 0)
+		if (access(path, F_OK) == 0 && is_for(folder, path, our_sockets[i], a))
 			return our_sockets[i];
 	}
 	return NULL;
@@ -212,8 +262,8 @@ superserver_find(struct superserver *s, const struct config *c, struct listeners
 		holders[i] = (struct superserver_holder){ l.items[i].pid, l.items[i].command, parents[i], units[i] };
 	}
 	if (access("/run/systemd/system", F_OK) == 0) {
-		facts.enabled_system = find_enabled("/etc/systemd/system");
-		facts.enabled_user = find_enabled(folder);
+		facts.enabled_system = find_enabled("/etc/systemd/system", &c->listen);
+		facts.enabled_user = find_enabled(folder, &c->listen);
 	}
 	superserver_decide(s, &facts);
 	if (s->kind == SUPERSERVER_S6)

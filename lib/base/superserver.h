@@ -49,7 +49,7 @@ struct superserver_facts {
 	const struct superserver_holder *holders;
 	size_t count;
 	bool made_by_root;	/* the socket; holders that are hidden may be systemd */
-	const char *enabled_system, *enabled_user;	/* our socket unit that is enabled, or NULL */
+	const char *enabled_system, *enabled_user;	/* our socket unit that is enabled for the address, or NULL */
 	bool root;		/* we are */
 };
 
@@ -58,6 +58,9 @@ void superserver_decide(struct superserver *s, const struct superserver_facts *f
 
 /* *listeners, when not NULL, is who holds the address, the caller's to free. */
 int superserver_find(struct superserver *s, const struct config *c, struct listeners *listeners, struct fail *f);
+
+/* An address as ListenStream= takes it. */
+void superserver_address(const struct listen_address *a, char *out, size_t size);
 
 /* "systemd", "s6" ...; NULL for SUPERSERVER_NONE. For --json. */
 const char *superserver_name(enum superserver_kind kind);
