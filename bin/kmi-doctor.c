@@ -36,8 +36,8 @@ static const char usage[] =
     "  --plain            no colours\n"
     "  -h, --help         this text\n"
     "\n"
-    "Exit status: 0 when nothing fails (there may be warnings), 1 when something does, 2 for\n"
-    "a wrong call or setting.\n";
+    "Exit status: 0 when nothing fails (there may be warnings), 1 when something\n"
+    "does, 2 for a wrong call or setting.\n";
 
 static const struct option options[] = {
 	{ "clear-blocklist", no_argument, NULL, 'c' },
@@ -61,7 +61,7 @@ static const struct {
 	{ N_("System"), doctor_system },
 };
 
-static const char *const level_words[] = { [FINDING_OK] = N_("ok"), [FINDING_NOTE] = N_("note"), [FINDING_WARN] = N_("warn"),
+static const char *const level_words[] = { [FINDING_OK] = N_("ok"), [FINDING_NOTE] = N_("note"), [FINDING_WARN] = N_("WARN"),
 	[FINDING_FAIL] = N_("FAIL") };
 static const char *const level_names[] = { [FINDING_OK] = "ok", [FINDING_NOTE] = "note", [FINDING_WARN] = "warn",
 	[FINDING_FAIL] = "fail" };

@@ -29,9 +29,14 @@
 
 static const char usage[] =
     "usage: kmi-handle [--ready-fd N] [--help] [--version]\n"
-    "Serves one HTTP connection on stdin and stdout, or, given a listening socket as fd 0 or 3, a pool of them.\n"
-    "      --ready-fd N  the pool writes a newline there when it accepts (s6's readiness protocol)\n"
-    "Settings come from KMI_* variables and files; `kmi config` shows them. See kmi-handle(1).\n";
+    "\n"
+    "Serves one HTTP connection on stdin and stdout, or, given a listening socket as\n"
+    "fd 0 or 3, a pool of them. Settings come from KMI_* variables and files;\n"
+    "`kmi config` shows them. See kmi-handle(1).\n"
+    "\n"
+    "      --ready-fd N  the pool writes a newline there when it accepts (s6's\n"
+    "                    readiness protocol)\n"
+    "  -h, --help        this text\n";
 
 static int finish_fd = -1;
 

@@ -44,11 +44,11 @@ static const char *name;
 static const char usage[] =
     "usage: kmi proxy install | uninstall [--user | --system] [--pool] [--tls]\n"
     "\n"
-    "Lets systemd run the proxy: puts the units in place, enables and starts them. The\n"
-    "socket gets the address of KMI_PROXY_LISTEN. Safe to repeat.\n"
+    "Lets systemd run the proxy: puts the units in place, enables and starts them.\n"
+    "The socket gets the address of KMI_PROXY_LISTEN. Safe to repeat.\n"
     "\n"
     "      --user    in your own systemd; the default for everybody but root\n"
-    "      --system  in the machine's, as the user kmi, with /etc/kmi/kmi.env; needs root\n"
+    "      --system  in the machine's, as user kmi, with /etc/kmi/kmi.env; needs root\n"
     "      --pool    warm handlers instead of one process a connection: faster\n"
     "      --tls     kmi-tls as well, with KMI_PROXY_TLS_CERT and KMI_PROXY_TLS_KEY\n"
     "  -h, --help    this text\n";

@@ -31,6 +31,53 @@ const struct text_entry text_ru[] = {
 	    "  --explain   что значат настройки, значения по умолчанию и что допустимо\n"
 	    "  -h, --help  эта справка\n" } },
 
+	/* bin/kmi-doctor.c */
+	{ "Settings", { "Настройки" } },
+	{ "Keys", { "Ключи" } },
+	{ "Proxy", { "Прокси" } },
+	{ "Clients", { "Клиенты" } },
+	{ "Files", { "Файлы" } },
+	{ "System", { "Система" } },
+	{ "ok", { "норма" } },
+	{ "note", { "инфо" } },
+	{ "WARN", { "важно" } },
+	{ "FAIL", { "СБОЙ" } },
+	{ "all is well\n", { "всё в порядке\n" } },
+	{ "%lld failures, ", { "%lld сбой, ", "%lld сбоя, ", "%lld сбоев, " } },
+	{ "%lld warnings\n",
+	  { "%lld предупреждение\n",
+	    "%lld предупреждения\n",
+	    "%lld предупреждений\n" } },
+	{ "--recheck-keys and --clear-blocklist: one at a time",
+	  { "--recheck-keys и --clear-blocklist — по одному" } },
+	{ "unexpected argument: %s", { "лишний аргумент: %s" } },
+	{ "correct it, then run kmi doctor again: the rest depends on it",
+	  { "исправьте и запустите kmi doctor снова: остальное зависит от этого" } },
+	{ "usage: kmi doctor [--recheck-keys | --clear-blocklist] [--json | --plain]\n"
+	  "\n"
+	  "Looks for what is wrong with this setup and says what to do about it.\n"
+	  "\n"
+	  "  --recheck-keys     before that, ask the upstream about all keys, blocked ones too\n"
+	  "  --clear-blocklist  before that, lift the blocks of all keys\n"
+	  "  --json             the findings for scripts\n"
+	  "  --plain            no colours\n"
+	  "  -h, --help         this text\n"
+	  "\n"
+	  "Exit status: 0 when nothing fails (there may be warnings), 1 when something\n"
+	  "does, 2 for a wrong call or setting.\n",
+	  { "использование: kmi doctor [--recheck-keys | --clear-blocklist] [--json | --plain]\n"
+	    "\n"
+	    "Ищет, что не в порядке, и говорит, что с этим делать.\n"
+	    "\n"
+	    "  --recheck-keys     сначала спросить сервер обо всех ключах, и заблокированных\n"
+	    "  --clear-blocklist  сначала снять блокировки всех ключей\n"
+	    "  --json             находки для программ\n"
+	    "  --plain            без цвета\n"
+	    "  -h, --help         эта справка\n"
+	    "\n"
+	    "Код завершения: 0 — сбоев нет (предупреждения возможны), 1 — есть, 2 — неверный\n"
+	    "вызов или настройка.\n" } },
+
 	/* bin/kmi-handle.c */
 	{ "the listening socket named kmi-tls is no unix socket but %s",
 	  { "слушающий сокет с именем kmi-tls — не unix-сокет, а %s" } },
@@ -43,19 +90,23 @@ const struct text_entry text_ru[] = {
 	{ "stdin is a terminal, not a connection; to start the proxy: kmi proxy",
 	  { "на стандартном вводе терминал, а не соединение; чтобы запустить прокси: kmi proxy" } },
 	{ "usage: kmi-handle [--ready-fd N] [--help] [--version]\n"
-	  "Serves one HTTP connection on stdin and stdout, or, given a listening socket as fd 0 or "
-	  "3, a pool of them.\n"
-	  "      --ready-fd N  the pool writes a newline there when it accepts (s6's readiness "
-	  "protocol)\n"
-	  "Settings come from KMI_* variables and files; `kmi config` shows them. See "
-	  "kmi-handle(1).\n",
+	  "\n"
+	  "Serves one HTTP connection on stdin and stdout, or, given a listening socket as\n"
+	  "fd 0 or 3, a pool of them. Settings come from KMI_* variables and files;\n"
+	  "`kmi config` shows them. See kmi-handle(1).\n"
+	  "\n"
+	  "      --ready-fd N  the pool writes a newline there when it accepts (s6's\n"
+	  "                    readiness protocol)\n"
+	  "  -h, --help        this text\n",
 	  { "использование: kmi-handle [--ready-fd N] [--help] [--version]\n"
-	    "Обслуживает одно HTTP-соединение на стандартном вводе и выводе; получив слушающий\n"
-	    "сокет (дескриптор 0 или 3) — целый пул соединений.\n"
-	    "      --ready-fd N  пул пишет туда перевод строки, когда готов (протокол готовности "
-	    "s6)\n"
-	    "Настройки берутся из переменных KMI_* и файлов; их покажет `kmi config`. См. "
-	    "kmi-handle(1).\n" } },
+	    "\n"
+	    "Обслуживает одно HTTP-соединение на стандартном вводе и выводе, а получив\n"
+	    "слушающий сокет как дескриптор 0 или 3 — пул соединений. Настройки берутся\n"
+	    "из переменных KMI_* и файлов; их покажет `kmi config`. См. kmi-handle(1).\n"
+	    "\n"
+	    "      --ready-fd N  пул пишет туда перевод строки, когда готов (протокол\n"
+	    "                    готовности s6)\n"
+	    "  -h, --help        эта справка\n" } },
 
 	/* bin/kmi-health.c */
 	{ "quota", { "квота" } },
@@ -82,7 +133,6 @@ const struct text_entry text_ru[] = {
 	{ "kmi keys tells what was skipped, and why", { "kmi keys скажет, что пропущено и почему" } },
 	{ "--refresh, --cached and --current: one at a time",
 	  { "--refresh, --cached и --current — по одному" } },
-	{ "unexpected argument: %s", { "лишний аргумент: %s" } },
 	{ "this is a dry run: nothing is asked of the upstream (KMI_DRY_RUN=0 goes live)",
 	  { "холостой режим: к серверу никто не обращается (KMI_DRY_RUN=0 — рабочий)" } },
 	{ "usage: kmi health [--refresh | --cached | --current]\n"
@@ -184,6 +234,18 @@ const struct text_entry text_ru[] = {
 	    "Код завершения: такой же, как у Kimi CLI; 1 — его нет или прокси не отвечает;\n"
 	    "2 — неверная настройка.\n" } },
 
+	/* bin/kmi-listen.c */
+	{ "it needs a program to run", { "нужна программа, которую запустить" } },
+	{ "pass on the socket", { "не удалось передать сокет" } },
+	{ "usage: kmi-listen PROGRAM [ARGUMENT...]\n"
+	  "\n"
+	  "Listens on the address of KMI_PROXY_LISTEN and runs PROGRAM with that socket as\n"
+	  "descriptor 0: kmi-handle, which is a pool then, or one that keeps the socket.\n",
+	  { "использование: kmi-listen ПРОГРАММА [АРГУМЕНТ...]\n"
+	    "\n"
+	    "Слушает адрес KMI_PROXY_LISTEN и запускает ПРОГРАММУ с этим сокетом как\n"
+	    "дескриптором 0: kmi-handle (тогда он работает пулом) или ту, что хранит сокет.\n" } },
+
 	/* bin/kmi-metrics.c */
 	{ "chmod %s", { "не удалось сменить права на %s" } },
 	{ "usage: kmi metrics [--output FILE]\n"
@@ -207,6 +269,117 @@ const struct text_entry text_ru[] = {
 	    "Код завершения: 0 — готово, 1 — не удалось записать, 2 — неверный вызов или\n"
 	    "настройка.\n" } },
 
+	/* bin/kmi-proxy-units.c */
+	{ "the machine's systemd cannot start programs from %s",
+	  { "системный systemd не может запускать программы из %s" } },
+	{ "sudo make install first, or give --user", { "сначала sudo make install или укажите --user" } },
+	{ "systemd does not run this machine", { "этой машиной управляет не systemd" } },
+	{ "kmi proxy starts a pool of its own; for s6, tcpserver and others see docs/superservers.md",
+	  { "kmi proxy запускает собственный пул; про s6, tcpserver и другие см. docs/superservers.md" } },
+	{ "only root may change the machine's units", { "системные юниты может менять только root" } },
+	{ "sudo kmi proxy install --system, or --user for a proxy of your own",
+	  { "sudo kmi proxy install --system или --user для своего прокси" } },
+	{ "there is no systemd of this user to talk to", { "systemd этого пользователя недоступен" } },
+	{ "log in properly (XDG_RUNTIME_DIR must be set), or loginctl enable-linger",
+	  { "войдите в систему обычным образом (нужен XDG_RUNTIME_DIR) или: loginctl enable-linger" } },
+	{ "  kept      %s, which somebody else wrote\n",
+	  { "  оставлен  %s, его записал кто-то другой\n" } },
+	{ "  wrote     %s\n", { "  записан   %s\n" } },
+	{ "remove %s", { "не удалось удалить %s" } },
+	{ "  removed   %s\n", { "  удалён    %s\n" } },
+	{ "read %s", { "не удалось прочитать %s" } },
+	{ "there is no user %s", { "нет пользователя %s" } },
+	{ "give %s to the group", { "не удалось передать группе %s" } },
+	{ "the user %s could not be made", { "не удалось создать пользователя %s" } },
+	{ "  made      the user %s\n", { "  создан    пользователь %s\n" } },
+	{ "the folders could not be made", { "не удалось создать каталоги" } },
+	{ "the service will not see %s of this shell; put it into %s",
+	  { "служба не увидит %s из этой оболочки; впишите в %s" } },
+	{ "%s is held by the systemd of this user", { "%s держит systemd этого пользователя" } },
+	{ "%s is held by the machine's systemd", { "%s держит системный systemd" } },
+	{ "kmi proxy uninstall --%s, or another KMI_PROXY_LISTEN",
+	  { "kmi proxy uninstall --%s или другой KMI_PROXY_LISTEN" } },
+	{ "%s is held by the pool that kmi proxy started (process %ld)",
+	  { "%s занят пулом, который запустил kmi proxy (процесс %ld)" } },
+	{ "kmi proxy-stop, then again", { "kmi proxy-stop, затем ещё раз" } },
+	{ "%s is held by process %ld (%s)", { "%s занят процессом %ld (%s)" } },
+	{ "%s is held by a process of another user", { "%s занят процессом другого пользователя" } },
+	{ "stop that program, or give another address with KMI_PROXY_LISTEN",
+	  { "остановите эту программу или задайте другой адрес в KMI_PROXY_LISTEN" } },
+	{ "systemd did not read the units again", { "systemd не перечитал юниты" } },
+	{ "%s could not be stopped", { "не удалось остановить %s" } },
+	{ "%s could not be started", { "не удалось запустить %s" } },
+	{ "systemctl %sstatus %s tells why", { "почему, скажет systemctl %sstatus %s" } },
+	{ "  running   %s, as before\n", { "  работает  %s, как и прежде\n" } },
+	{ "  started   %s; it will be at every boot\n",
+	  { "  запущен   %s; и при каждой загрузке тоже\n" } },
+	{ "  stopped   %s\n", { "  стоп      %s\n" } },
+	{ "the pool does not start", { "пул не запускается" } },
+	{ "kmi proxy-logs tells why", { "почему, скажет kmi proxy-logs" } },
+	{ "--tls needs KMI_PROXY_TLS_CERT and KMI_PROXY_TLS_KEY",
+	  { "для --tls нужны KMI_PROXY_TLS_CERT и KMI_PROXY_TLS_KEY" } },
+	{ "kmi tls selfsigned makes a first certificate",
+	  { "первый сертификат сделает kmi tls selfsigned" } },
+	{ "the proxy does not answer on %s", { "прокси не отвечает на %s" } },
+	{ "The proxy answers on %s, started by systemd.\n",
+	  { "Прокси отвечает на %s, его запускает systemd.\n" } },
+	{ "It ends when you log out. To keep it: loginctl enable-linger\n",
+	  { "Он завершится, когда вы выйдете. Чтобы остался: loginctl enable-linger\n" } },
+	{ "systemd does not run the proxy any more. Keys, settings and state are where they were.\n",
+	  { "systemd больше не запускает прокси. Ключи, настройки и состояние на прежнем месте.\n" } },
+	{ "systemd did not do that with %s", { "systemd не выполнил этого с %s" } },
+	{ "systemctl %sstatus %s tells why; the machine's units need root",
+	  { "почему, скажет systemctl %sstatus %s; для системных юнитов нужен root" } },
+	{ "The proxy runs already: systemd holds %s (%s).\n",
+	  { "Прокси уже работает: %s держит systemd (%s).\n" } },
+	{ "The proxy runs: systemd holds %s (%s).\n", { "Прокси работает: %s держит systemd (%s).\n" } },
+	{ "The proxy does not run.\n", { "Прокси не работает.\n" } },
+	{ "The proxy has stopped. At the next boot it starts again; kmi proxy uninstall ends that.\n",
+	  { "Прокси остановлен. При следующей загрузке он запустится снова; отменит это kmi proxy "
+	    "uninstall.\n" } },
+	{ "Nothing to restart: every connection starts a new process, with the settings as they "
+	  "are then.\n",
+	  { "Перезапускать нечего: каждое соединение запускает новый процесс с настройками на тот "
+	    "момент.\n" } },
+	{ "The proxy has begun anew. Running answers end beside it, nobody was refused.\n",
+	  { "Прокси начал заново. Начатые ответы доходят рядом, никто не получил отказа.\n" } },
+	{ "s6 runs the proxy, and could not be asked",
+	  { "прокси под управлением s6, а обратиться к нему не удалось" } },
+	{ "as the user of its s6-svscan: s6-svc %s SERVICE",
+	  { "от пользователя его s6-svscan: s6-svc %s СЛУЖБА" } },
+	{ "The proxy runs already: s6 supervises %s (process %ld).\n",
+	  { "Прокси уже работает: за %s следит s6 (процесс %ld).\n" } },
+	{ "The proxy has stopped. s6-svc -u starts it again.",
+	  { "Прокси остановлен. Снова его запустит s6-svc -u." } },
+	{ "s6 keeps the log where its service says (log/run)",
+	  { "s6 хранит журнал там, где сказано в его службе (log/run)" } },
+	{ "kmi proxy-logs --app shows the log of events",
+	  { "журнал событий покажет kmi proxy-logs --app" } },
+	{ "The proxy has begun anew. Running answers end beside it, nobody was refused.",
+	  { "Прокси начал заново. Начатые ответы доходят рядом, никто не получил отказа." } },
+	{ "--user and --system are two places; give one",
+	  { "--user и --system — два разных места; укажите одно" } },
+	{ "usage: kmi proxy install | uninstall [--user | --system] [--pool] [--tls]\n"
+	  "\n"
+	  "Lets systemd run the proxy: puts the units in place, enables and starts them.\n"
+	  "The socket gets the address of KMI_PROXY_LISTEN. Safe to repeat.\n"
+	  "\n"
+	  "      --user    in your own systemd; the default for everybody but root\n"
+	  "      --system  in the machine's, as user kmi, with /etc/kmi/kmi.env; needs root\n"
+	  "      --pool    warm handlers instead of one process a connection: faster\n"
+	  "      --tls     kmi-tls as well, with KMI_PROXY_TLS_CERT and KMI_PROXY_TLS_KEY\n"
+	  "  -h, --help    this text\n",
+	  { "использование: kmi proxy install | uninstall [--user | --system] [--pool] [--tls]\n"
+	    "\n"
+	    "Поручает прокси systemd: ставит юниты на место, включает и запускает их. Сокет\n"
+	    "получает адрес из KMI_PROXY_LISTEN. Повторять можно.\n"
+	    "\n"
+	    "      --user    в вашем собственном systemd; так по умолчанию для всех, кроме root\n"
+	    "      --system  в системном, от пользователя kmi, с /etc/kmi/kmi.env; нужен root\n"
+	    "      --pool    прогретые обработчики вместо процесса на соединение: быстрее\n"
+	    "      --tls     и kmi-tls тоже, с KMI_PROXY_TLS_CERT и KMI_PROXY_TLS_KEY\n"
+	    "  -h, --help    эта справка\n" } },
+
 	/* bin/kmi-proxy.c */
 	{ "  address   unix:%s, base path %s\n", { "  адрес     unix:%s, базовый путь %s\n" } },
 	{ "  address   %s://%s%s%s:%d%s\n", { "  адрес     %s://%s%s%s:%d%s\n" } },
@@ -221,23 +394,63 @@ const struct text_entry text_ru[] = {
 	{ "  stop it   kmi proxy-stop\n", { "  стоп      kmi proxy-stop\n" } },
 	{ "The proxy runs already (process %ld).\n", { "Прокси уже работает (процесс %ld).\n" } },
 	{ "fork", { "не удалось создать процесс" } },
-	{ "the proxy does not answer on %s", { "прокси не отвечает на %s" } },
 	{ "its last words are in %s", { "его последние сообщения — в %s" } },
 	{ "a process", { "процесс" } },
 	{ "%s is held by %s %ld, which kmi proxy did not start",
 	  { "%s занят: %s %ld, его запустил не kmi proxy" } },
 	{ "stop it by the means that started it", { "остановите его тем же способом, каким он запущен" } },
-	{ "The proxy does not run.\n", { "Прокси не работает.\n" } },
 	{ "end process %ld", { "не удалось завершить процесс %ld" } },
 	{ "process %ld still finishes its answers", { "процесс %ld ещё заканчивает ответы" } },
 	{ "wait, or end it at once with kmi proxy-stop -f",
 	  { "подождите или завершите сразу: kmi proxy-stop -f" } },
 	{ "The proxy has stopped.\n", { "Прокси остановлен.\n" } },
-	{ "read %s", { "не удалось прочитать %s" } },
+	{ "%s has no times; --since needs --app here",
+	  { "в %s нет времени; для --since здесь нужен --app" } },
 	{ "it is written when `kmi proxy` starts the proxy",
 	  { "он появляется, когда прокси запущен через `kmi proxy`" } },
 	{ "run tail", { "не удалось запустить tail" } },
 	{ "--lines takes a number, but was given '%s'", { "--lines принимает число, а указано «%s»" } },
+	{ "--since takes a span such as 10m, but was given '%s'",
+	  { "--since принимает промежуток вроде 10m, а указано «%s»" } },
+	{ "usage: kmi proxy [--foreground]\n"
+	  "       kmi proxy-stop [-y] [-f]\n"
+	  "       kmi proxy-restart\n"
+	  "       kmi proxy-logs [--no-follow] [--lines N] [--app] [--since 10m]\n"
+	  "       kmi proxy install | uninstall [--user | --system] [--pool] [--tls]\n"
+	  "\n"
+	  "Starts the proxy on the address of KMI_PROXY_LISTEN, in the background unless\n"
+	  "told otherwise; stops it, letting running answers finish; shows what it said.\n"
+	  "Where systemd or s6 runs it, they are asked to do that. `install` leaves it to\n"
+	  "systemd: kmi proxy install --help tells more.\n"
+	  "\n"
+	  "      --foreground  stay, with messages on stderr\n"
+	  "  -y, --yes         do not ask\n"
+	  "  -f, --force       end it at once when it does not end by itself\n"
+	  "      --no-follow   show the last lines and end\n"
+	  "      --lines N     how many (20)\n"
+	  "      --app         the log of events, kmi.log\n"
+	  "      --since TIME  what is younger than that: 90s, 10m, 2h, 3d\n"
+	  "  -h, --help        this text\n",
+	  { "использование: kmi proxy [--foreground]\n"
+	    "               kmi proxy-stop [-y] [-f]\n"
+	    "               kmi proxy-restart\n"
+	    "               kmi proxy-logs [--no-follow] [--lines N] [--app] [--since 10m]\n"
+	    "               kmi proxy install | uninstall [--user | --system] [--pool]\n"
+	    "                   [--tls]\n"
+	    "\n"
+	    "Запускает прокси по адресу KMI_PROXY_LISTEN, в фоне, если не велено иначе;\n"
+	    "останавливает его, дав начатым ответам закончиться; показывает его сообщения.\n"
+	    "Если им управляет systemd или s6, просит об этом их. `install` поручает прокси\n"
+	    "systemd: подробнее kmi proxy install --help.\n"
+	    "\n"
+	    "      --foreground  не уходить в фон, сообщения — в stderr\n"
+	    "  -y, --yes         не спрашивать\n"
+	    "  -f, --force       завершить сразу, если сам не завершается\n"
+	    "      --no-follow   показать последние строки и закончить\n"
+	    "      --lines N     сколько строк (20)\n"
+	    "      --app         журнал событий, kmi.log\n"
+	    "      --since СРОК  только то, что новее: 90s, 10m, 2h, 3d\n"
+	    "  -h, --help        эта справка\n" } },
 
 	/* bin/kmi-rotate.c */
 	{ "none", { "нет" } },
@@ -533,8 +746,6 @@ const struct text_entry text_ru[] = {
 
 	/* lib/base/bind.c */
 	{ "%s is in use", { "%s уже занят" } },
-	{ "%s is held by process %ld (%s)", { "%s занят процессом %ld (%s)" } },
-	{ "%s is held by a process of another user", { "%s занят процессом другого пользователя" } },
 	{ "stop that program, or give another address with %s",
 	  { "остановите эту программу или задайте другой адрес в %s" } },
 	{ "%s: the path of a unix socket has at most %zu bytes",
@@ -796,6 +1007,191 @@ const struct text_entry text_ru[] = {
 	  { "набор ключей в трассировке назван не так, как это делает kmi" } },
 	{ "%s is not a list of labels", { "%s — не список меток" } },
 
+	/* lib/doctor/client.c */
+	{ "%s leads to the proxy", { "%s ведёт к прокси" } },
+	{ "%s does not lead to the proxy: %s", { "%s ведёт не к прокси: %s" } },
+	{ "export %s=http://%s%s, or run the Kimi CLI by `kmi kimi`",
+	  { "export %s=http://%s%s или запускайте Kimi CLI через `kmi kimi`" } },
+	{ "no variable sends clients of this shell to the proxy",
+	  { "ни одна переменная не направляет клиентов этой оболочки к прокси" } },
+	{ "`kmi kimi` runs the Kimi CLI through it; for others: export OPENAI_BASE_URL=http://%s%s",
+	  { "Kimi CLI через него запускает `kmi kimi`; для других: export OPENAI_BASE_URL=http://%s%s" } },
+	{ "clients of this shell look for 127.0.0.1 through another HTTP proxy",
+	  { "клиенты этой оболочки ищут 127.0.0.1 через другой HTTP-прокси" } },
+	{ "export NO_PROXY=127.0.0.1,localhost", { "export NO_PROXY=127.0.0.1,localhost" } },
+	{ "%s is no valid TOML: %s", { "%s — неправильный TOML: %s" } },
+	{ "mend that line; `kmi rotate` leaves such a file alone",
+	  { "исправьте эту строку; `kmi rotate` такой файл не трогает" } },
+	{ "%s can be read", { "%s читается" } },
+
+	/* lib/doctor/files.c */
+	{ "the state folder %s is not there yet; the first request makes it",
+	  { "каталога состояния %s ещё нет; его создаст первый запрос" } },
+	{ "nothing can be written to the state folder %s: %s",
+	  { "в каталог состояния %s нельзя писать: %s" } },
+	{ "make room on that disk", { "освободите место на этом диске" } },
+	{ "give the folder to the user who runs the proxy (now %s): chown, or KMI_STATE_DIR",
+	  { "отдайте каталог пользователю, под которым работает прокси (сейчас %s): chown или "
+	    "KMI_STATE_DIR" } },
+	{ "the disk of the state folder %s is full: requests are served without books",
+	  { "диск с каталогом состояния %s полон: запросы обслуживаются без учёта" } },
+	{ "the state folder %s can be written", { "в каталог состояния %s можно писать" } },
+	{ "the disk of the state folder is nearly full", { "диск с каталогом состояния почти полон" } },
+	{ "others may look into the state folder %s", { "в каталог состояния %s могут заглянуть другие" } },
+	{ "chmod 700 %s", { "chmod 700 %s" } },
+	{ "the state folder %s belongs to another user",
+	  { "каталог состояния %s принадлежит другому пользователю" } },
+	{ "run kmi as that user, or set KMI_STATE_DIR",
+	  { "запускайте kmi от этого пользователя или задайте KMI_STATE_DIR" } },
+	{ "an unreadable state.json was set aside as %s", { "нечитаемый state.json отложен как %s" } },
+	{ "look what happened to it (an editor? a full disk?), then delete it",
+	  { "посмотрите, что с ним случилось (редактор? полный диск?), затем удалите" } },
+	{ "process %ld holds the lock of state.json and does not go on",
+	  { "процесс %ld держит замок state.json и не движется" } },
+	{ "requests are served without books meanwhile; is it stopped? kill -CONT %ld, or end it",
+	  { "запросы пока обслуживаются без учёта; он остановлен? kill -CONT %ld или завершите его" } },
+	{ "a newer kmi wrote it: install that one, or move the file away",
+	  { "его записал более новый kmi: установите его или уберите файл" } },
+	{ "a fresh one is started by itself; what was in the old one stays beside it",
+	  { "новый начнётся сам; содержимое старого останется рядом" } },
+	{ "state.json can be read", { "state.json читается" } },
+	{ "there is no trace yet: no request has come",
+	  { "трассировки ещё нет: не пришло ни одного запроса" } },
+	{ "curl http://%s%s/models sends one", { "послать запрос: curl http://%s%s/models" } },
+	{ "%zu of the last %zu trace lines cannot be read",
+	  { "не читаются строки трассировки: %zu из последних %zu" } },
+	{ "a crash or a full disk may tear a line; the others count",
+	  { "строку мог оборвать сбой или полный диск; остальные в счёте" } },
+	{ "the trace can be read", { "трассировка читается" } },
+	{ "the last trace line is from the future: a clock was wrong, then or now",
+	  { "последняя строка трассировки из будущего: часы врали тогда или врут сейчас" } },
+	{ "timedatectl tells whether the clock is kept right",
+	  { "верно ли идут часы, скажет timedatectl" } },
+	{ "%lld warnings in the log within a day, the last one: %s",
+	  { "за сутки в журнале %lld предупреждение, последнее: %s",
+	    "за сутки в журнале %lld предупреждения, последнее: %s",
+	    "за сутки в журнале %lld предупреждений, последнее: %s" } },
+	{ "kmi proxy-logs --app --since 1d shows them", { "их покажет kmi proxy-logs --app --since 1d" } },
+	{ "no warnings in the log within a day", { "за сутки в журнале нет предупреждений" } },
+
+	/* lib/doctor/keys.c */
+	{ "wait until it is renewed, or add another key",
+	  { "подождите обновления или добавьте ещё ключ" } },
+	{ "top the account up, then `kmi unlock %s`",
+	  { "пополните учётную запись, затем `kmi unlock %s`" } },
+	{ "put a good key into its file (that unlocks it), or set KMI_KEY_DISABLED=1 in it",
+	  { "впишите в файл годный ключ (это снимет блокировку) или задайте в нём KMI_KEY_DISABLED=1" } },
+	{ "it ends by itself; `kmi unlock %s` ends it now",
+	  { "пройдёт само; снять сейчас: `kmi unlock %s`" } },
+	{ "%s cannot be used: %s", { "%s не может работать: %s" } },
+	{ "others may read %s", { "%s могут прочитать другие" } },
+	{ "chmod 600 %s (and renew the key, if others could log in here)",
+	  { "chmod 600 %s (и смените ключ, если сюда могли зайти другие)" } },
+	{ "health.json is not read: %s", { "health.json не читается: %s" } },
+	{ "kmi health --refresh writes it anew", { "заново его запишет kmi health --refresh" } },
+	{ "what is left of the quotas is not known", { "остаток квот неизвестен" } },
+	{ "kmi health asks for it", { "его узнаёт kmi health" } },
+	{ "%s was last asked for its quota in vain: %s", { "последний опрос квоты %s не удался: %s" } },
+	{ "kmi health --refresh asks again; is the key good, and the network up?",
+	  { "спросить снова: kmi health --refresh; ключ годен, сеть работает?" } },
+	{ "there are no keys: %s", { "ключей нет: %s" } },
+	{ "put a key file there, such as main.env with KMI_API_KEY=...; or set KMI_AUTHS_DIR",
+	  { "положите туда файл ключа, например main.env с KMI_API_KEY=..., или задайте KMI_AUTHS_DIR" } },
+	{ "there are no keys in %s", { "в %s нет ключей" } },
+	{ "put a key file there, such as main.env with KMI_API_KEY=...",
+	  { "положите туда файл ключа, например main.env с KMI_API_KEY=..." } },
+	{ "none of the %zu keys can be used now", { "сейчас не может работать ни один ключ из %zu" } },
+	{ "see below what bars them", { "что им мешает, сказано ниже" } },
+	{ "%zu of %zu keys can be used", { "могут работать ключи: %zu из %zu" } },
+	{ "%s is skipped: %s", { "%s пропущен: %s" } },
+	{ "mend the file, or take it out of the folder", { "исправьте файл или уберите его из каталога" } },
+
+	/* lib/doctor/proxy.c */
+	{ "systemd runs the proxy (%s)", { "прокси работает через systemd (%s)" } },
+	{ "s6 runs the proxy", { "прокси работает через s6" } },
+	{ "%s (process %ld) runs the proxy", { "прокси работает через %s (процесс %ld)" } },
+	{ "the proxy runs (process %ld)", { "прокси работает (процесс %ld)" } },
+	{ "stop that program, or give the proxy another address: KMI_PROXY_LISTEN=127.0.0.1:54124",
+	  { "остановите её или дайте прокси другой адрес: KMI_PROXY_LISTEN=127.0.0.1:54124" } },
+	{ "systemd should run the proxy (%s), but nobody listens on %s",
+	  { "прокси должен работать через systemd (%s), но на %s никто не слушает" } },
+	{ "systemctl --user start %s; `systemctl --user status %s` says why it ended",
+	  { "systemctl --user start %s; почему он завершился, скажет `systemctl --user status %s`" } },
+	{ "systemctl start %s; `systemctl status %s` says why it ended",
+	  { "systemctl start %s; почему он завершился, скажет `systemctl status %s`" } },
+	{ "somebody listens on %s but does not answer", { "на %s кто-то слушает, но не отвечает" } },
+	{ "kmi proxy-logs shows what it said; kmi proxy-restart starts it anew",
+	  { "его сообщения покажет kmi proxy-logs; запустит заново kmi proxy-restart" } },
+	{ "%s is on this machine only", { "%s доступен только с этой машины" } },
+	{ "%s is open to other machines, which are all refused",
+	  { "%s открыт для других машин, но им всем отказано" } },
+	{ "KMI_PROXY_ALLOW_REMOTE=1 serves them; 127.0.0.1 keeps them out",
+	  { "KMI_PROXY_ALLOW_REMOTE=1 их пустит; 127.0.0.1 закроет от них" } },
+	{ "other machines are refused, because there is no token",
+	  { "другим машинам отказано: не задан токен" } },
+	{ "set KMI_PROXY_TOKEN to a long random text, which clients then send as their key",
+	  { "задайте в KMI_PROXY_TOKEN длинный случайный текст; клиенты передают его как свой ключ" } },
+	{ "other machines are refused, because their connections are not encrypted",
+	  { "другим машинам отказано: их соединения не зашифрованы" } },
+	{ "set KMI_PROXY_TLS_CERT and KMI_PROXY_TLS_KEY (`kmi tls selfsigned` makes a first pair), "
+	  "or KMI_PROXY_TLS_TERMINATED=1 when something in front does TLS",
+	  { "задайте KMI_PROXY_TLS_CERT и KMI_PROXY_TLS_KEY (первую пару сделает `kmi tls "
+	    "selfsigned`) или KMI_PROXY_TLS_TERMINATED=1, если TLS завершается раньше" } },
+	{ "other machines are served without encryption: token and prompts can be read on the way",
+	  { "другие машины обслуживаются без шифрования: токен и запросы можно прочесть по пути" } },
+	{ "KMI_PROXY_REQUIRE_TLS=1, with a certificate", { "KMI_PROXY_REQUIRE_TLS=1 и сертификат" } },
+	{ "%s serves other machines that send the token",
+	  { "%s обслуживает другие машины, если у них есть токен" } },
+	{ "TLS needs both KMI_PROXY_TLS_CERT and KMI_PROXY_TLS_KEY, and one is not set",
+	  { "для TLS нужны и KMI_PROXY_TLS_CERT, и KMI_PROXY_TLS_KEY, а одного нет" } },
+	{ "`kmi tls selfsigned` makes a first pair", { "первую пару сделает `kmi tls selfsigned`" } },
+	{ "the certificate %s (%s) is good until %s", { "сертификат %s (%s) действует до %s" } },
+	{ "a process may open %llu files, fewer than %lld connections need",
+	  { "процесс может открыть файлов: %llu, для стольких соединений (%lld) этого мало" } },
+	{ "ulimit -n 4096, LimitNOFILE= in a unit, or a lower KMI_PROXY_MAX_CONNECTIONS",
+	  { "ulimit -n 4096, LimitNOFILE= в юните или меньший KMI_PROXY_MAX_CONNECTIONS" } },
+
+	/* lib/doctor/settings.c */
+	{ "dry run: nothing is sent upstream, answers are made up",
+	  { "холостой режим: на сервер ничего не уходит, ответы выдуманы" } },
+	{ "KMI_DRY_RUN=0 goes live", { "KMI_DRY_RUN=0 включает рабочий режим" } },
+	{ "live: requests go to %s", { "рабочий режим: запросы идут на %s" } },
+	{ "automatic rotation is switched on but not allowed: one key serves all",
+	  { "авторотация включена, но не разрешена: на всё один ключ" } },
+	{ "KMI_AUTO_ROTATE_ALLOWED=1 allows it; `kmi rotate off` switches it off",
+	  { "KMI_AUTO_ROTATE_ALLOWED=1 её разрешает, `kmi rotate off` выключает" } },
+	{ "rotation is automatic", { "ротация автоматическая" } },
+	{ "rotation is manual", { "ротация ручная" } },
+	{ "no request is served: only keys with a known quota may be used, and none is known",
+	  { "запросы не обслуживаются: годятся только ключи с известной квотой, а она неизвестна "
+	    "ни у одного" } },
+	{ "kmi health asks for them; KMI_FAIL_OPEN_ON_EMPTY_CACHE=1 serves meanwhile",
+	  { "её узнаёт kmi health; с KMI_FAIL_OPEN_ON_EMPTY_CACHE=1 запросы пока проходят" } },
+	{ "the settings load; %zu of %zu are not the default",
+	  { "настройки читаются; изменено %zu из %zu" } },
+	{ "correct or remove it; `kmi config` lists the settings",
+	  { "исправьте или уберите; настройки перечислит `kmi config`" } },
+
+	/* lib/doctor/system.c */
+	{ "%s names %s, which cannot be read", { "%s указывает на %s, а он не читается" } },
+	{ "correct it, or unset it to trust what the system trusts",
+	  { "исправьте или уберите, чтобы доверять тому же, что система" } },
+	{ "%zu certificate authorities are trusted (%s)",
+	  { "доверенных удостоверяющих центров: %zu (%s)" } },
+	{ "no certificate authority is trusted: %s has none by its hash",
+	  { "нет доверенных удостоверяющих центров: в %s нет ни одного под именем-хешем" } },
+	{ "apt-get install ca-certificates, or update-ca-certificates; c_rehash for a folder of your own",
+	  { "apt-get install ca-certificates или update-ca-certificates; для своего каталога — c_rehash" } },
+	{ "the clock of this machine is years behind: no certificate is valid yet",
+	  { "часы этой машины отстают на годы: ни один сертификат ещё не действует" } },
+	{ "timedatectl set-ntp true", { "timedatectl set-ntp true" } },
+	{ "the clock is plausible", { "часы правдоподобны" } },
+	{ "%s ends for good after 200 connections within two seconds",
+	  { "%s перестаёт работать насовсем после 200 соединений за две секунды" } },
+	{ "put TriggerLimitIntervalSec=0 into its [Socket] section; `kmi proxy install` writes a good one",
+	  { "впишите TriggerLimitIntervalSec=0 в раздел [Socket]; правильный юнит ставит `kmi "
+	    "proxy install`" } },
+
 	/* lib/keys/auths.c */
 	{ "not a regular file", { "не обычный файл" } },
 	{ "%lld bytes are more than a key file may have (%u)",
@@ -857,10 +1253,12 @@ const struct text_entry text_ru[] = {
 	{ "libcurl does not go on", { "libcurl не продолжает работу" } },
 	{ "this is a dry run: nothing is asked of the upstream",
 	  { "холостой режим: к серверу никто не обращается" } },
-	{ "KMI_DRY_RUN=0 goes live", { "KMI_DRY_RUN=0 включает рабочий режим" } },
 
 	/* lib/keys/roster.c */
 	{ "it could not be read and was set aside as %s", { "файл не читается и отложен как %s" } },
+
+	/* lib/keys/slot.c */
+	{ "lock a slot of %s", { "не удалось занять место для %s" } },
 
 	/* lib/keys/state.c */
 	{ "state.json is not open", { "state.json не открыт" } },
@@ -991,8 +1389,14 @@ const struct text_entry text_ru[] = {
 	/* lib/proxy/exchange.c */
 	{ "kmi's own limit of requests for the whole proxy is reached",
 	  { "достигнут предел запросов всего прокси, заданный в kmi" } },
+	{ "every fit key has as many requests in flight as it may",
+	  { "все пригодные ключи уже ведут столько запросов, сколько им можно" } },
 	{ "every fit key is at its own limit of requests",
 	  { "все пригодные ключи достигли своего предела запросов" } },
+	{ "Send the request again later, or raise KMI_PROXY_MAX_CONCURRENCY_PER_KEY or the key's "
+	  "KMI_KEY_MAX_CONCURRENCY; KMI_PROXY_WAIT_SECONDS lets requests wait",
+	  { "Повторите запрос позже или увеличьте KMI_PROXY_MAX_CONCURRENCY_PER_KEY либо "
+	    "KMI_KEY_MAX_CONCURRENCY ключа; с KMI_PROXY_WAIT_SECONDS запросы могут подождать" } },
 	{ "Wait as Retry-After says, or raise KMI_PROXY_MAX_RPS / KMI_PROXY_MAX_RPM",
 	  { "Подождите, сколько сказано в Retry-After, или увеличьте KMI_PROXY_MAX_RPS / "
 	    "KMI_PROXY_MAX_RPM" } },

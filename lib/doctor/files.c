@@ -36,7 +36,7 @@ check_writable(struct doctor *d)
 		return;
 	fd = mkstemp(path);
 	if (fd < 0) {
-		doctor_found(d, FINDING_FAIL, "nothing can be written to the state folder %s: %s", dir, strerror(errno));
+		doctor_found(d, FINDING_FAIL, "nothing can be written to the state folder %s: %s", dir, text_say(strerror(errno)));
 		doctor_remedy(d, errno == ENOSPC || errno == EDQUOT ? "make room on that disk" :
 								     "give the folder to the user who runs the proxy (now %s): chown, or KMI_STATE_DIR",
 		    getenv("USER") ? getenv("USER") : "?");
