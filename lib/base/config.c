@@ -408,6 +408,36 @@ load_free(struct load *l)
 	free(l->named_path);
 }
 
+/* The token from its file, as a supervisor hands secrets on: with blanks and a newline at its ends, perhaps. */
+static int
+read_token(struct config *c, struct fail *f)
+{
+	const struct setting *token = &settings[config_find("PROXY_TOKEN")];
+	struct buf text = BUF(FILE_MAX), trimmed = BUF(FILE_MAX);
+	struct fail why = { 0 };
+	int rc = -1;
+
+	if (!c->proxy_token_file || !*c->proxy_token_file)
+		return 0;
+	if (c->proxy_token && *c->proxy_token)
+		return fail_set(f, FAIL_USAGE, "KMI_PROXY_TOKEN and KMI_PROXY_TOKEN_FILE are both set: which one counts?");
+	if (file_read(c->proxy_token_file, FILE_MAX - 1, &text, NULL, &why) < 0) {
+		fail_set(f, FAIL_USAGE, "KMI_PROXY_TOKEN_FILE: %s", why.text);
+		goto out;
+	}
+	buf_str(&trimmed, str_trim(buf_view(&text)));
+	if (!trimmed.n || strlen(trimmed.p) != trimmed.n)
+		fail_set(f, FAIL_USAGE, "KMI_PROXY_TOKEN_FILE: there is no token in %s", c->proxy_token_file);
+	else if (setting_set(c, token, trimmed.p, &why) < 0)
+		fail_set(f, FAIL_USAGE, "KMI_PROXY_TOKEN_FILE: what %s holds is no token: visible ASCII without blanks", c->proxy_token_file);
+	else
+		rc = 0;
+out:
+	buf_wipe(&text);
+	buf_wipe(&trimmed);
+	return rc;
+}
+
 int
 config_load(struct config *c, const char *const *args, struct fail *f)
 {
@@ -428,7 +458,7 @@ config_load(struct config *c, const char *const *args, struct fail *f)
 	for (size_t i = 0; i < settings_count; i++)
 		if (settings[i].offset != offsetof(struct config, locale) && settle(c, &l, i, f) < 0)
 			goto out;
-	rc = 0;
+	rc = read_token(c, f);
 out:
 	load_free(&l);
 	if (rc < 0)

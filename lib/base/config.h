@@ -44,7 +44,8 @@ struct config {
 	char *proxy_listen;		/* as given */
 	struct listen_address listen;	/* the same, taken apart */
 	char *proxy_base_path;		/* no trailing '/'; empty for "/" */
-	char *proxy_token;		/* secret; empty = none */
+	char *proxy_token;		/* secret, given or read from its file; empty = none */
+	char *proxy_token_file;
 	bool proxy_allow_remote, proxy_require_tls, proxy_tls_terminated;
 	char **proxy_hosts;		/* lists end with NULL */
 	char **proxy_allow_origins;

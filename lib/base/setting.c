@@ -69,6 +69,7 @@ const struct setting settings[] = {
 	NUMBER("BLOCKLIST_RECHECK_MAX", blocklist_recheck_max, "3", 0, 1000, "blocked keys probed per pass; 0: none"),
 
 	SECRET("PROXY_TOKEN", SETTING_TOKEN, proxy_token, "token required from clients; empty: none"),
+	OTHER("PROXY_TOKEN_FILE", SETTING_FILE, proxy_token_file, "", "file that holds that token, such as a credential of systemd"),
 	BOOL("PROXY_ALLOW_REMOTE", proxy_allow_remote, "0", "serve clients that are not on loopback"),
 	BOOL("PROXY_REQUIRE_TLS", proxy_require_tls, "1", "remote clients need TLS"),
 	BOOL("PROXY_TLS_TERMINATED", proxy_tls_terminated, "0", "something in front of the proxy speaks TLS"),

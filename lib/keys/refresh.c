@@ -292,7 +292,8 @@ choose_whom(struct round *r)
 	for (size_t i = 0; i < r->auths.count; i++) {
 		const struct auth *key = &r->auths.keys[i];
 		const struct health_key *known = health_find(&r->health, key->label, key->hash);
-		bool recently = known && r->began - known->checked_at < c->blocklist_recheck_seconds;
+		bool recently = c->blocklist_recheck_seconds == 0 ||
+		    (known && r->began - known->checked_at < c->blocklist_recheck_seconds);
 
 		if (key->disabled)
 			continue;
