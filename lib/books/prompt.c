@@ -243,20 +243,27 @@ read_message(struct scan *s, struct text *last)
 		*last = t;
 }
 
+/* The last user text, and the bytes up to the end of the first. */
 static void
-read_messages(struct scan *s, struct text *last)
+read_messages(struct scan *s, struct text *last, struct str *opening)
 {
 	bool first = true;
 
 	if (take(s, '[')) {
-		while (next_element(s, &first))
+		const char *begin = s->p;
+
+		while (next_element(s, &first)) {
 			read_message(s, last);
+			if (last->count && !opening->n && !s->bad)
+				*opening = (struct str){ begin, (size_t)(s->p - begin) };
+		}
 	} else {
 		struct str text = scan_text(s);
 
 		if (text.n) {
 			last->count = 0;
 			text_add(last, text);
+			*opening = text;
 		}
 	}
 }
@@ -304,6 +311,7 @@ character(struct str s, unsigned *c)
 	return n;
 }
 
+#define OPENING_MAX 16384	/* of the beginning of a conversation: tells it from others */
 #define RAW_MAX 4096	/* what is looked at of one string: ample for six words */
 #define CLEAN_MAX 1024
 
@@ -447,7 +455,7 @@ void
 prompt_read(struct prompt *p, struct str body, bool hints)
 {
 	struct scan s = { .p = body.p, .end = body.p + body.n, .depth_max = DEPTH_MAX };
-	struct str key, model = { "", 0 }, cache_key = { "", 0 }, user_id = { "", 0 };
+	struct str key, model = { "", 0 }, cache_key = { "", 0 }, user_id = { "", 0 }, opening = { "", 0 };
 	struct text last = { .count = 0 };
 	bool first = true, stream = false;
 
@@ -464,7 +472,7 @@ prompt_read(struct prompt *p, struct str body, bool hints)
 		else if (str_is(key, "metadata"))
 			user_id = read_user_id(&s);
 		else if (hints && (str_is(key, "messages") || str_is(key, "input")))
-			read_messages(&s, &last);
+			read_messages(&s, &last, &opening);
 		else
 			scan_skip(&s);
 	}
@@ -474,6 +482,8 @@ prompt_read(struct prompt *p, struct str body, bool hints)
 	p->stream = stream;
 	put_model(p, model);
 	put_session(p, cache_key.n ? cache_key : user_id);
+	if (opening.n)
+		digest_short(str_sub(opening, 0, OPENING_MAX), p->opening);
 	if (last.count)
 		put_hints(p, &last);
 }

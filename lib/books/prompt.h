@@ -18,6 +18,7 @@ struct prompt {
 	char model[128];			/* "" when the body names none; cut when longer */
 	bool stream;
 	char session[DIGEST_SHORT_SIZE];	/* hash of prompt_cache_key, else of metadata.user_id; "" = none */
+	char opening[DIGEST_SHORT_SIZE];	/* with `hints`: of the messages up to the first user text, as they stand; "" = none */
 	char hint[PROMPT_HINT_SIZE];		/* last user text: 6 words, 60 characters, "..." when cut */
 	char head[PROMPT_HINT_SIZE];		/* its first word, as much of it */
 };

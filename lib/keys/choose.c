@@ -327,6 +327,41 @@ choose_active(const uint32_t *eligible, size_t count, long long active_index)
 	return low < count ? low : 0;
 }
 
+/* Stable: among equals the order of the pool stays. */
+size_t
+choose_by_quota(const struct choose_key *keys, time_t now, struct choose_set *set)
+{
+	size_t best = 1;
+
+	for (size_t i = 1; i < set->count; i++) {
+		uint32_t key = set->index[i];
+		size_t at = i;
+
+		for (; at > 0 && usage_left(&keys[set->index[at - 1]], now) < usage_left(&keys[key], now); at--)
+			set->index[at] = set->index[at - 1];
+		set->index[at] = key;
+	}
+	while (best < set->count && usage_left(&keys[set->index[best]], now) == usage_left(&keys[set->index[0]], now))
+		best++;
+	return set->count ? best : 0;
+}
+
+/* FNV-1a, and a mixing at its end: names that differ in their last letter alone must not weigh alike. */
+uint64_t
+choose_weight(const char *session, const char *name)
+{
+	uint64_t h = 14695981039346656037ULL;
+
+	for (; *session; session++)
+		h = (h ^ (unsigned char)*session) * 1099511628211ULL;
+	h = (h ^ 0xff) * 1099511628211ULL;
+	for (; *name; name++)
+		h = (h ^ (unsigned char)*name) * 1099511628211ULL;
+	h = (h ^ h >> 30) * 0xbf58476d1ce4e5b9ULL;
+	h = (h ^ h >> 27) * 0x94d049bb133111ebULL;
+	return h ^ h >> 31;
+}
+
 /* ---- when nobody can */
 
 /* Accounts of which some key was tried in spite of its lock within the last seconds. */

@@ -14,6 +14,8 @@
 #include "base/config.h"
 #include "keys/state.h"
 
+#include <stdint.h>
+
 enum fitness { FIT_HEALTHY, FIT_WARN, FIT_EXHAUSTED, FIT_BLOCKED, FIT_DISABLED };
 
 const char *fitness_name(enum fitness f);	/* "healthy", "warn", ... */
@@ -66,6 +68,14 @@ void choose_eligible(const struct choose_key *keys, const struct choose_fit *fit
 size_t choose_turn(long long turn, size_t eligible_count);
 /* Manual: the place in `eligible` of the active key while it is fit, else of the next one after it in pool order. */
 size_t choose_active(const uint32_t *eligible, size_t count, long long active_index);	/* eligible ascending: binary search */
+
+/* Strategy most-quota: puts those with most quota left first (unknown counts as none); returns how many share that place. */
+size_t choose_by_quota(const struct choose_key *keys, time_t now, struct choose_set *set);
+/*
+ * Strategy session: rendezvous hashing. A session belongs to the account that weighs most for it, and there to the
+ * key that does. Needs no table, and a key that comes or goes moves only the sessions that become or were its own.
+ */
+uint64_t choose_weight(const char *session, const char *name);
 
 struct choose_none {
 	long probe;		/* index of a key whose lock is only a guess and may be tried now, or -1 */

@@ -10,7 +10,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define MAGIC "kmiindx2"
+#define MAGIC "kmiindx3"
 #define FILE_NAME "pool.index"
 
 /* The file: this head, then folders, keys, eligible (numbers of keys), strings. Offsets count from its start. */
@@ -20,7 +20,7 @@ struct head {
 	uint64_t epoch, settings;
 	int64_t made_at, valid_until, health;
 	uint32_t automatic;
-	uint32_t folder_count, key_count, eligible_count;
+	uint32_t folder_count, key_count, eligible_count, leading_count;
 	uint64_t folders, keys, eligible, strings;
 	uint64_t set_text, set_text_size;
 };
@@ -155,6 +155,7 @@ index_facts(const struct index *ix, struct index_facts *out)
 		.settings = h->settings,
 		.key_count = h->key_count,
 		.eligible_count = h->eligible_count,
+		.leading_count = h->leading_count < h->eligible_count ? h->leading_count : h->eligible_count,
 		.folder_count = h->folder_count,
 		.set_text = { ix->p + h->set_text, h->set_text_size },
 	};
@@ -423,6 +424,8 @@ index_decide(struct index *ix, const struct state *st, const struct config *c, b
 	}
 	choose_fitness(keys, n, c, now, fit);
 	choose_eligible(keys, fit, n, automatic, c, now, &set);
+	if (automatic && c->rotate_strategy == ROTATE_MOST_QUOTA)
+		m.head.leading_count = (uint32_t)choose_by_quota(keys, now, &set);
 	for (size_t i = 0; i < set.count; i++)
 		labels[i] = keys[set.index[i]].label;
 	buf_puts(&text, "");

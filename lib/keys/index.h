@@ -45,6 +45,7 @@ struct index_facts {
 	int64_t health;		/* when health.json was refreshed */
 	uint64_t settings;	/* a fingerprint of the settings it was made under */
 	size_t key_count, eligible_count, folder_count;
+	size_t leading_count;	/* strategy most-quota: how many at the front of the eligible ones have most left */
 	struct str set_text;	/* what a trace line says of the eligible keys */
 };
 
@@ -65,7 +66,7 @@ void index_free(struct index *ix);
 void index_facts(const struct index *ix, struct index_facts *out);
 int index_key(const struct index *ix, size_t i, struct index_key *out);	/* -1: damaged */
 uint32_t index_eligible(const struct index *ix, size_t i);
-const uint32_t *index_eligible_all(const struct index *ix);	/* numbers of keys, ascending */
+const uint32_t *index_eligible_all(const struct index *ix);	/* numbers of keys, ascending but with most-quota */
 /*
  * Whether folders and key files are as they were. Folders always, and up to
  * `most` files (those first in the pool); a file that is used is compared anyway when it is read.

@@ -33,6 +33,10 @@ pick_choice_name(enum pick_choice choice)
 		return "turn";
 	case PICK_OWN_TURN:
 		return "own_turn";
+	case PICK_SESSION:
+		return "session";
+	case PICK_MOST_QUOTA:
+		return "most_quota";
 	case PICK_ACTIVE:
 		return "active";
 	case PICK_OTHER_ACCOUNT:
@@ -711,21 +715,72 @@ proxy_wait_ns(struct keyring *kr, const struct picking *g, int64_t now_ns)
 	return wait > 0 ? wait : 0;
 }
 
+/* By which rule a request gets its first key. A request without a session takes its turn. */
+static enum pick_choice
+rule_of(const struct keyring *kr, const struct picking *g, const struct state_head *head)
+{
+	if (!is_automatic(kr, head))
+		return PICK_ACTIVE;
+	if (kr->config->rotate_strategy == ROTATE_SESSION && g->session[0])
+		return PICK_SESSION;
+	if (kr->config->rotate_strategy == ROTATE_MOST_QUOTA)
+		return PICK_MOST_QUOTA;
+	return PICK_TURN;
+}
+
+static size_t
+place_of_session(const struct keyring *kr, const char *session, size_t count)
+{
+	uint64_t best_account = 0, best_key = 0;
+	size_t best = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		uint64_t account, key;
+		struct index_key k;
+
+		if (index_key(&kr->index, index_eligible(&kr->index, i), &k) < 0)
+			continue;
+		account = choose_weight(session, k.account);
+		if (account < best_account)
+			continue;
+		key = choose_weight(session, k.label);
+		if (account > best_account || key >= best_key) {
+			best_account = account;
+			best_key = key;
+			best = i;
+		}
+	}
+	return best;
+}
+
 /* Where in the eligible keys the walk begins, and how the head of the books moves for it. */
 static size_t
 place_of(const struct keyring *kr, const struct picking *g, const struct state_head *head, struct state_head *next)
 {
 	struct index_facts x;
-	size_t place;
+	size_t place = 0;
 
 	index_facts(&kr->index, &x);
 	*next = *head;
-	if (is_automatic(kr, head)) {
+	switch (rule_of(kr, g, head)) {
+	case PICK_SESSION:
+		return place_of_session(kr, g->session, x.eligible_count);
+	case PICK_MOST_QUOTA:
+		return x.leading_count > 1 ? digest_below((unsigned)x.leading_count) : 0;
+	case PICK_TURN:
 		next->rotation_index = head->rotation_index + 1;
 		return choose_turn(g->placed ? g->turn : head->rotation_index, x.eligible_count);
+	case PICK_ACTIVE:
+		place = choose_active(index_eligible_all(&kr->index), x.eligible_count, head->active_index);
+		next->active_index = index_eligible(&kr->index, place);
+		break;
+	case PICK_OWN_TURN:
+	case PICK_OTHER_ACCOUNT:
+	case PICK_OTHER_KEY:
+	case PICK_AGAIN:
+	case PICK_PROBE:
+		break;		/* no first choices */
 	}
-	place = choose_active(index_eligible_all(&kr->index), x.eligible_count, head->active_index);
-	next->active_index = index_eligible(&kr->index, place);
 	return place;
 }
 
@@ -742,7 +797,7 @@ place(struct keyring *kr, struct picking *g, const struct state_head *head, cons
 	if (g->placed)
 		return;
 	g->placed = true;
-	g->turn = is_automatic(kr, head) ? head->rotation_index : -1;
+	g->turn = rule_of(kr, g, head) == PICK_TURN ? head->rotation_index : -1;
 	g->own_turn = !move_head(kr, head, next);
 	kr->own_turn++;
 }
@@ -788,7 +843,7 @@ pick_locked(struct keyring *kr, struct picking *g, struct pick *p, struct pick_n
 	take_limits(kr, k.label, k.max_rpm, now_ns, !g->placed);
 	if (g->tried_count == 0) {
 		place(kr, g, head, &next, passed);
-		choice = g->turn < 0 ? PICK_ACTIVE : g->own_turn ? PICK_OWN_TURN : PICK_TURN;
+		choice = g->turn >= 0 && g->own_turn ? PICK_OWN_TURN : rule_of(kr, g, head);
 	}
 	p->choice = choice;
 	count_use(kr, p, p->started);

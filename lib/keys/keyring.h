@@ -45,6 +45,8 @@ struct keyring {
 enum pick_choice {
 	PICK_TURN,		/* automatic mode: its turn by rotation_index */
 	PICK_OWN_TURN,		/* the same by a turn of this process's own: there were no books to count it in */
+	PICK_SESSION,		/* strategy session: the key that the conversation belongs to */
+	PICK_MOST_QUOTA,	/* strategy most-quota: one of those with most left */
 	PICK_ACTIVE,		/* manual mode: the active key, or the next fit one */
 	PICK_OTHER_ACCOUNT,	/* another attempt: a key of an account not tried yet */
 	PICK_OTHER_KEY,		/* another attempt: every account was tried, but not this key */
@@ -72,6 +74,7 @@ struct pick {
 
 /* A request's way through the pool: what it has tried, and its place in the rotation. */
 struct picking {
+	char session[DIGEST_SHORT_SIZE];	/* from the caller: the conversation, for strategy session; "" = none */
 	bool placed;			/* turn and eligible are set */
 	long long turn;			/* rotation_index; -1 in manual mode */
 	bool own_turn;			/* the books could not count it: others may have had the same */

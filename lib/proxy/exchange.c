@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/digest.h"
 #include "books/events.h"
+#include "books/prompt.h"
 #include "keys/answer.h"
 #include "proxy/decode.h"
 #include "proxy/dryrun.h"
@@ -623,12 +624,36 @@ pretend(struct exchange *x)
 	buf_free(&out);
 }
 
+/*
+ * Which conversation the request belongs to: what it calls itself, in the body or in a header, else how it
+ * began, for clients send that again with every turn.
+ */
+static void
+find_session(const struct exchange *x, char session[DIGEST_SHORT_SIZE])
+{
+	static const char *const headers[] = { "X-Session-Id", "Session-Id", "session_id", "X-Conversation-Id", NULL };
+	struct prompt p;
+
+	prompt_read(&p, buf_view(&x->request->body), true);
+	memcpy(session, *p.session ? p.session : p.opening, DIGEST_SHORT_SIZE);
+	for (const char *const *name = headers; !*p.session && *name; name++) {
+		const struct header *h = request_header(x->request, *name);
+
+		if (h && h->value.n) {
+			digest_short(h->value, session);
+			return;
+		}
+	}
+}
+
 void
 exchange_run(struct exchange *x)
 {
 	x->tail = BUF(3 * TAIL_MAX);
 	x->trace.wait_ms = 0;
 	picking_init(&x->picking);
+	if (x->config->rotate_strategy == ROTATE_SESSION)
+		find_session(x, x->picking.session);
 	if (!first_pick(x))
 		return;
 	if (x->config->dry_run)

@@ -354,9 +354,68 @@ many(unsigned accounts)
 	free(index);
 }
 
+static void
+by_quota(const char *pool, const char *order, size_t leading)
+{
+	uint32_t index[KEYS];
+	struct choose_set set = { .index = index };
+	char got[KEYS * 8] = "";
+	struct pool p;
+
+	pool_of(&p, pool);
+	for (; set.count < p.count; set.count++)
+		index[set.count] = (uint32_t)set.count;
+	CHECK_INT(choose_by_quota(p.keys, T, &set), leading);
+	for (size_t i = 0; i < set.count; i++)
+		snprintf(got + strlen(got), sizeof(got) - strlen(got), "%s%s", i ? " " : "", p.keys[index[i]].label);
+	CHECK_STR(got, order);
+}
+
+static void
+quotas(void)
+{
+	by_quota("a left=10; b left=90; c left=50", "b c a", 1);
+	by_quota("a left=50; b left=90; c left=90", "b c a", 2);
+	by_quota("a; b left=1; c", "b a c", 1);
+	by_quota("a; b; c", "a b c", 3);
+	by_quota("a left=90 reset=-5; b left=80", "b a", 1);	/* that window has ended: nobody knows */
+	by_quota("", "", 0);
+}
+
+/* Sessions spread over the names, and one that goes takes only its own along. */
+static void
+weights(void)
+{
+	static const char *const names[] = { "a", "b", "c", "d", "key1", "key2", "key3", "key4" };
+	int held[8] = { 0 }, moved = 0, fewest = 10000, most = 0;
+
+	for (int s = 0; s < 8000; s++) {
+		char session[16];
+		int best = 0, without = 7;
+
+		snprintf(session, sizeof(session), "%012x", s);
+		for (int i = 1; i < 8; i++)
+			if (choose_weight(session, names[i]) > choose_weight(session, names[best]))
+				best = i;
+		for (int i = 0; i < 8; i++)
+			if (i != 2 && choose_weight(session, names[i]) > choose_weight(session, names[without]))
+				without = i;
+		held[best]++;
+		moved += best != 2 && without != best;
+	}
+	for (int i = 0; i < 8; i++) {
+		fewest = held[i] < fewest ? held[i] : fewest;
+		most = held[i] > most ? held[i] : most;
+	}
+	CHECK_NAMED(fewest > 850 && most < 1150, "8,000 sessions over eight names: about 1,000 each");
+	CHECK_NAMED(moved == 0, "a name that goes moves nobody else's session");
+}
+
 int
 main(void)
 {
+	quotas();
+	weights();
 	fitness_table();
 	eligible_table();
 	turns();

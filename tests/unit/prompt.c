@@ -296,9 +296,37 @@ usage_in_bounded_time(void)
 	buf_free(&b);
 }
 
+/* Two bodies are of one conversation when they begin alike, whatever came since. */
+static bool
+same_opening(const char *one, const char *other)
+{
+	struct prompt a, b;
+
+	prompt_read(&a, str_from(one), true);
+	prompt_read(&b, str_from(other), true);
+	return a.opening[0] && strcmp(a.opening, b.opening) == 0;
+}
+
+static void
+openings(void)
+{
+	const char *first = "{\"messages\": [{\"role\": \"system\", \"content\": \"s\"}, {\"role\": \"user\", \"content\": \"hi\"}]}";
+	struct prompt p;
+
+	CHECK(same_opening(first, "{\"stream\": true, \"messages\": [{\"role\": \"system\", \"content\": \"s\"}, {\"role\": \"user\", "
+	    "\"content\": \"hi\"}, {\"role\": \"assistant\", \"content\": \"yes\"}, {\"role\": \"user\", \"content\": \"more\"}]}"));
+	CHECK(!same_opening(first, "{\"messages\": [{\"role\": \"system\", \"content\": \"s\"}, {\"role\": \"user\", \"content\": \"ho\"}]}"));
+	CHECK(!same_opening(first, "{\"messages\": [{\"role\": \"system\", \"content\": \"t\"}, {\"role\": \"user\", \"content\": \"hi\"}]}"));
+	prompt_read(&p, STR("{\"messages\": []}"), true);
+	CHECK_STR(p.opening, "");
+	prompt_read(&p, STR("{\"messages\": [{\"role\": \"user\", \"content\": \"hi\"}"), true);
+	CHECK_STR(p.opening, "");
+}
+
 int
 main(void)
 {
+	openings();
 	what_is_found();
 	forms_of_content();
 	six_words_and_sixty_characters();
