@@ -61,13 +61,13 @@ static const char usage[] =
     "      --no-follow   show the last lines and end\n"
     "      --lines N     how many (20)\n"
     "      --app         the log of events, kmi.log\n"
-    "      --since TIME  what is younger than that: 90s, 10m, 2h, 3d\n"
+    "      --since TIME  what is younger than that: 90s, 10m, 2h, 3d, 1w, or a time\n"
     "  -h, --help        this text\n";
 
 struct choices {
 	bool foreground, force, no_follow, app;
 	long lines;
-	long long since;	/* seconds; 0 = not given */
+	time_t since;		/* 0 = not given */
 };
 
 /* Found once, freed once. */
@@ -338,10 +338,10 @@ stop(const struct config *c, bool force)
 
 /* Where in the log of events the lines begin that are no older than that. The file may be written to meanwhile. */
 static long long
-offset_since(const char *path, long long seconds)
+offset_since(const char *path, time_t since)
 {
 	struct buf text = BUF(LOG_MAX);
-	time_t first = clock_wall() - seconds, ts;
+	time_t ts;
 	struct str rest, line;
 	long long at = 0;
 
@@ -351,7 +351,7 @@ offset_since(const char *path, long long seconds)
 
 			line = str_cut(&rest, '\n');
 			time = str_sub(line, sizeof("{\"ts\": \"") - 1, line.n);
-			if (clock_parse(str_cut(&time, '"'), &ts) == 0 && ts >= first)
+			if (clock_parse(str_cut(&time, '"'), &ts) == 0 && ts >= since)
 				break;
 		}
 	buf_free(&text);
@@ -383,32 +383,14 @@ logs(const struct choices *o)
 	return program_fail(name, &f);
 }
 
-/* "10m": a number of seconds, minutes, hours or days. */
-static int
-parse_span(const char *text, long long *seconds)
-{
-	static const struct {
-		char letter;
-		int seconds;
-	} units[] = { { 's', 1 }, { 'm', 60 }, { 'h', 3600 }, { 'd', 86400 } };
-	struct str s = str_from(text);
-
-	for (size_t i = 0; s.n && i < sizeof(units) / sizeof(*units); i++)
-		if (s.p[s.n - 1] == units[i].letter &&
-		    str_int(str_sub(s, 0, s.n - 1), 1, 100000000 / units[i].seconds, seconds) == 0) {
-			*seconds *= units[i].seconds;
-			return 0;
-		}
-	return -1;
-}
-
 /* ---- who is to do it ---------------------------------------------------------------------------------------- */
 
 /* Leaves it to kmi-proxy-units, under our name. */
 static int
 hand_over(const char *verb, char **rest, const struct choices *o)
 {
-	char path[PATH_MAX], lines[24], since[24], *argv[ARGUMENTS_MAX];
+	char path[PATH_MAX], lines[24], since[32], *argv[ARGUMENTS_MAX];
+	long long ago = o && o->since ? (long long)(clock_wall() - o->since) : 0;
 	struct fail f;
 	int n = 0;
 
@@ -416,7 +398,7 @@ hand_over(const char *verb, char **rest, const struct choices *o)
 	argv[n++] = (char *)(uintptr_t)verb;
 	if (o) {
 		snprintf(lines, sizeof(lines), "--lines=%ld", o->lines);
-		snprintf(since, sizeof(since), "--since=%lld", o->since);
+		snprintf(since, sizeof(since), "--since=%lld", o->since && ago < 1 ? 1 : ago);
 		argv[n++] = lines;
 		argv[n++] = since;
 		if (o->no_follow)
@@ -504,8 +486,8 @@ main(int argc, char **argv)
 			o.app = true;
 			break;
 		case 's':
-			if (parse_span(optarg, &o.since) < 0)
-				return program_usage(name, "--since takes a span such as 10m, but was given '%s'", optarg);
+			if (clock_parse_since(str_from(optarg), clock_wall(), &o.since) < 0)
+				return program_usage(name, CLOCK_SINCE_WANTED, optarg);
 			break;
 		default:
 			return program_option_error(name, argv, opt, options);

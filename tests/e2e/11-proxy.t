@@ -37,6 +37,31 @@ kill -9 "$(cat "$D/state/proxy.pid")"
 until_true 5 eval "! kill -0 $(cat "$D/state/proxy.pid") 2>/dev/null || grep -q 'State:.Z' /proc/$(cat "$D/state/proxy.pid")/status"
 kmi proxy; is $? 0 "killed with -9: it starts again, whatever the pid file says"
 kmi proxy-logs --no-follow; is $? 0 "logs are shown"
+printf '{"ts": "%s", "level": "info", "message": "%s"}\n' "$(date -u -d '-2 hours' '+%F %T +0000')" long-ago \
+	"$(date -u -d '-1 minute' '+%F %T +0000')" just-now >"$D/times"
+cp "$D/state/logs/kmi.log" "$D/kmi.log"; cp "$D/times" "$D/state/logs/kmi.log"
+seen() { kmi proxy-logs --app --no-follow "$@"; jq -r .message "$D/out" | tr '\n' ' '; }
+is "$(seen)" "long-ago just-now " "--app: the log of events"
+is "$(seen --lines 1)" "just-now " "--lines: so many"
+is "$(seen --since 10m)" "just-now " "--since: what is younger than a span"
+is "$(seen --since 3h)" "long-ago just-now " "or a longer one"
+is "$(seen --since "$(date -u -d '-10 minutes' +%FT%TZ)")" "just-now " "or than a time"
+is "$(seen --since 10s)" "" "nothing, when there is nothing so young"
+cp "$D/kmi.log" "$D/state/logs/kmi.log"
+for wrong in yesterday 10 -5m ""; do
+	kmi proxy-logs --app --no-follow --since "$wrong"
+	is "$? $(grep -c '90s, 10m, 2h, 3d, 1w' "$D/err")" "2 1" "--since '$wrong': exit 2, with the forms it takes"
+done
+kmi proxy-logs --no-follow --since 10m
+is "$? $(grep -c -e '--app' "$D/err")" "2 1" "the output of the proxy has no times: exit 2, and where there are"
+kmi proxy-logs --lines many; is $? 2 "--lines takes a number"
+kmi proxy-logs --no-folow; is "$? $(grep -c -e '--no-follow' "$D/err")" "2 1" "an unknown flag: the nearest one"
+"$BIN/kmi" proxy-logs --app --lines 0 >"$D/follow" 2>&1 & F=$!
+started+=($F)
+until_true 5 eval "ls /proc/$F/fd -l | grep -q kmi.log"
+sed -n 2p "$D/times" >>"$D/state/logs/kmi.log"
+ok "followed: what is new comes" until_true 5 grep -q just-now "$D/follow"
+kill $F; wait $F 2>/dev/null; cp "$D/kmi.log" "$D/state/logs/kmi.log"
 kmi proxy-stop; is $? 0 "stopped"
 ask /models; ok "nobody answers" test "$CURL" = 7
 kmi proxy-stop; is $? 0 "stopped twice is no error"
@@ -50,6 +75,7 @@ until_true 5 eval "(exec 3<>/dev/tcp/127.0.0.1/$PORT)"
 kmi proxy; is $? 1 "a port that is held: exit 1"
 has "$(cat "$D/err")" "process $S (python3" "and by whom"
 kmi proxy-stop; is $? 1 "a stranger is not stopped"
+has "$(cat "$D/err")" "python3 $S" "but named"
 ok "and lives" kill -0 $S
 echo $S >"$D/state/proxy.pid"
 kmi proxy-stop
