@@ -48,7 +48,7 @@ s = socket.socket(); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1); s.
 time.sleep(60)' "$Q" &
 H=$!
 started+=($H)
-until_true 10 eval "exec 5<>/dev/tcp/127.0.0.1/$Q"
+until_true 10 eval "exec 5<>/dev/tcp/127.0.0.1/$Q" && exec 5>&-
 kmi proxy
 is $? 1 "somebody holds the address of TLS"
 has "$(cat "$D/err")" "127.0.0.1:$Q is held by process $H" "who is named"
