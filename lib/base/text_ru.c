@@ -589,6 +589,9 @@ const struct text_entry text_ru[] = {
 	    "  --plain     без цвета\n"
 	    "  -h, --help  эта справка\n" } },
 
+	/* bin/kmi-text.c */
+	{ "it needs a text", { "нужен текст" } },
+
 	/* bin/kmi-tls-selfsigned.c */
 	{ "run openssl", { "не удалось запустить openssl" } },
 	{ "openssl cannot be run; it is in the package of that name",
@@ -766,6 +769,12 @@ const struct text_entry text_ru[] = {
 	{ "%s is %s (%s); allowed: %s", { "%s имеет значение %s (%s); допустимо: %s" } },
 	{ "to have the default, take the variable away",
 	  { "чтобы действовало значение по умолчанию, уберите переменную" } },
+	{ "KMI_PROXY_TOKEN and KMI_PROXY_TOKEN_FILE are both set: which one counts?",
+	  { "заданы и KMI_PROXY_TOKEN, и KMI_PROXY_TOKEN_FILE: который верен?" } },
+	{ "KMI_PROXY_TOKEN_FILE: %s", { "KMI_PROXY_TOKEN_FILE: %s" } },
+	{ "KMI_PROXY_TOKEN_FILE: there is no token in %s", { "KMI_PROXY_TOKEN_FILE: в %s нет токена" } },
+	{ "KMI_PROXY_TOKEN_FILE: what %s holds is no token: visible ASCII without blanks",
+	  { "KMI_PROXY_TOKEN_FILE: в %s не токен: нужен видимый ASCII без пробелов" } },
 	{ "default", { "по умолчанию" } },
 	{ "environment", { "окружение" } },
 	{ "command line", { "командная строка" } },
@@ -888,6 +897,8 @@ const struct text_entry text_ru[] = {
 	  { "сколько заблокированных ключей проверять за раз; 0: ни одного" } },
 	{ "token required from clients; empty: none",
 	  { "токен, обязательный для клиентов; пусто: не нужен" } },
+	{ "file that holds that token, such as a credential of systemd",
+	  { "файл с этим токеном, например учётные данные systemd" } },
 	{ "serve clients that are not on loopback", { "обслуживать клиентов не только с этой машины" } },
 	{ "remote clients need TLS", { "удалённым клиентам нужен TLS" } },
 	{ "something in front of the proxy speaks TLS", { "TLS завершает кто-то перед прокси" } },

@@ -7,7 +7,7 @@
 DUMP is the catalogue as JSON, printed by the program texts-json. The code is read after the preprocessor, so that
 texts put together by macros are found as they are; N_() leaves its mark there (see lib/base/text.h). Collected is every
 string literal that is itself an argument, or a branch of ?: in one, of a function of TEXTS, at the place given there;
-and what a `static const char usage[]` says.
+and what a `static const char usage[]` says. In the shell scripts of bin: what stands after `say ` or `usage=`.
 """
 import errno
 import glob
@@ -37,6 +37,7 @@ TOKEN = re.compile(r'''
   | (?P<other>.)
 ''', re.X | re.M)
 USAGE = re.compile(r'\bchar\s+usage\w*\[\]\s*=\s*((?:"(?:[^"\\\n]|\\.)*"\s*|\#.*\n)+);')
+SHELL = re.compile(r"(?:\bsay |^usage=)'([^']*)'", re.M)
 CONVERSION = re.compile(r"%(?:(\d+)\$)?([-+ #0]*)(\*|\d+)?(?:\.(\*|\d+))?(hh|h|ll|l|z|j|t)?([diouxXeEfgGcsp%])")
 ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "a": "\a", "b": "\b", "f": "\f", "v": "\v", "0": "\0"}
 FLAGS = ["-std=c11", "-D_GNU_SOURCE", "-DTEXT_COLLECT", '-DKMI_VERSION="0"', '-DKMI_LIBEXEC="/"', "-iquote", "lib",
@@ -115,6 +116,10 @@ def texts_of_the_code():
         for m in USAGE.finditer(source):
             text = "".join(literal(s) for s in re.findall(r'^\s*("(?:[^"\\\n]|\\.)*")', m[1], re.M))
             found.setdefault(text, (path, "text"))
+    for path in sorted(glob.glob("bin/*.sh")):
+        with open(path, encoding="utf-8") as f:
+            for m in SHELL.finditer(f.read()):
+                found.setdefault(m[1], (path, "text"))
     return found
 
 
