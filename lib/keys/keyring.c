@@ -14,6 +14,8 @@
 #include <unistd.h>
 
 #define LOCK_WAIT_MS 2000	/* a stopped process must not stop the others: after this, on without books */
+#define STUCK_MS 10000		/* and for so long after it the others do not wait as patiently again */
+#define STUCK_WAIT_MS 50
 /*
  * Folders are compared at each request, and the file of a key when it is used.
  * Of the other files the first few twenty times a second (a small pool so notices a changed file at once, under any load),
@@ -147,7 +149,9 @@ begin(struct keyring *kr)
 {
 	struct fail f = { 0 };
 
-	kr->books = state_lock(&kr->state, LOCK_WAIT_MS, &f) == 0;
+	kr->books = state_lock(&kr->state, clock_mono_ms() < kr->stuck_until_ms ? STUCK_WAIT_MS : LOCK_WAIT_MS, &f) == 0;
+	if (!kr->books && f.kind == FAIL_BUSY)
+		kr->stuck_until_ms = clock_mono_ms() + STUCK_MS;
 	if (!kr->books && f.kind != FAIL_NONE)
 		note_trouble(kr, &f);
 }

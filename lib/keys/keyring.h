@@ -28,6 +28,7 @@ struct keyring {
 	const struct config *config;
 	index_describe describe;
 	struct state_file state;
+	int64_t stuck_until_ms;		/* somebody did not let go of the lock: until then it is waited for but a moment */
 	bool books;			/* the lock is held: what happens now can be written down */
 	struct verdict_rules *rules;
 	struct index index;
