@@ -42,7 +42,8 @@ find_base(const struct config *c, struct buf *base, struct fail *f)
 		host = "127.0.0.1";
 	else if (strcmp(host, "::") == 0)
 		host = "::1";
-	buf_printf(base, strchr(host, ':') ? "http://[%s]:%d%s" : "http://%s:%d%s", host, c->listen.port, c->proxy_base_path);
+	buf_printf(base, strchr(host, ':') ? "%s://[%s]:%d%s" : "%s://%s:%d%s", config_scheme(c), host, c->listen.port,
+	    c->proxy_base_path);
 	return buf_bad(base) ? fail_memory(f) : 0;
 }
 

@@ -100,7 +100,7 @@ make_url(const struct config *c)
 		buf_printf(&b, "unix:%s", c->listen.path);
 	else
 		buf_printf(&b, strchr(host, ':') ? "%s://[%s]:%d%s" : "%s://%s:%d%s",
-		    config_listen_is_tls(c) ? "https" : "http", host, c->listen.port, c->proxy_base_path);
+		    config_scheme(c), host, c->listen.port, c->proxy_base_path);
 	if (buf_bad(&b))
 		buf_free(&b);
 	return b.p;

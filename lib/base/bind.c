@@ -22,6 +22,8 @@ held(const struct listen_address *a, const char *text, const char *setting, stru
 		return fail_set(f, FAIL_SYSTEM, "%s is in use", text);
 	if (l.count)
 		fail_set(f, FAIL_SYSTEM, "%s is held by process %ld (%s)", text, (long)l.items[0].pid, l.items[0].command);
+	else if (l.uid == geteuid())
+		fail_set(f, FAIL_SYSTEM, "%s is held by a process of yours that hides what it has open, as kmi-tls does", text);
 	else
 		fail_set(f, FAIL_SYSTEM, "%s is held by a process of another user", text);
 	listener_free(&l);

@@ -616,3 +616,9 @@ config_listen_is_tls(const struct config *c)
 {
 	return config_has_tls(c) && !(c->proxy_tls_listen && *c->proxy_tls_listen);
 }
+
+const char *
+config_scheme(const struct config *c)
+{
+	return config_listen_is_tls(c) ? "https" : "http";
+}

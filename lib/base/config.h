@@ -125,6 +125,8 @@ const char *config_nearest(const char *name);
 /* Whether TLS is spoken at all, and whether it is on the address of KMI_PROXY_LISTEN, instead of plain HTTP. */
 bool config_has_tls(const struct config *c);
 bool config_listen_is_tls(const struct config *c);
+/* "http" or "https": how a URL of that address begins. */
+const char *config_scheme(const struct config *c);
 
 /* Whether `host` passes the allowlist (empty list = any; `*.domain` matches below domain). */
 bool config_host_allowed(const struct config *c, struct str host);

@@ -37,14 +37,14 @@ check_variables(struct doctor *d)
 			doctor_found(d, FINDING_OK, "%s leads to the proxy", names[i]);
 		} else {
 			doctor_found(d, FINDING_WARN, "%s does not lead to the proxy: %s", names[i], url);
-			doctor_remedy(d, "export %s=http://%s%s, or run the Kimi CLI by `kmi kimi`", names[i], d->config->proxy_listen,
-			    d->config->proxy_base_path);
+			doctor_remedy(d, "export %s=%s://%s%s, or run the Kimi CLI by `kmi kimi`", names[i],
+			    config_scheme(d->config), d->config->proxy_listen, d->config->proxy_base_path);
 		}
 	}
 	if (!any) {
 		doctor_found(d, FINDING_NOTE, "no variable sends clients of this shell to the proxy");
-		doctor_remedy(d, "`kmi kimi` runs the Kimi CLI through it; for others: export OPENAI_BASE_URL=http://%s%s",
-		    d->config->proxy_listen, d->config->proxy_base_path);
+		doctor_remedy(d, "`kmi kimi` runs the Kimi CLI through it; for others: export OPENAI_BASE_URL=%s://%s%s",
+		    config_scheme(d->config), d->config->proxy_listen, d->config->proxy_base_path);
 	}
 }
 

@@ -182,7 +182,8 @@ check_trace(struct doctor *d)
 
 	if (read_tail(d->config->state_dir, "trace/trace.jsonl", &tail) < 0) {
 		doctor_found(d, FINDING_NOTE, "there is no trace yet: no request has come");
-		doctor_remedy(d, "curl http://%s%s/models sends one", d->config->proxy_listen, d->config->proxy_base_path);
+		doctor_remedy(d, "curl %s://%s%s/models sends one", config_scheme(d->config), d->config->proxy_listen,
+		    d->config->proxy_base_path);
 		buf_free(&tail);
 		return;
 	}
