@@ -50,6 +50,7 @@ run:
 
 check:
 	@scripts/packages.sh build test $$(tests/systemd/boot.sh --can >/dev/null && echo boot)
+	@scripts/packages.sh unpack build/superservers xinetd openbsd-inetd libwrap0 libtirpc3 libevent-2.1-7
 	@$(MAKE) --no-print-directory tests
 
 asan:

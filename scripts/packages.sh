@@ -1,7 +1,22 @@
 #!/bin/sh
 # usage: packages.sh build|test|lint|bench|deb|boot ...: the Debian packages that each needs, installed when they are missing.
 # Quiet and at once when all are there. Without root (or sudo that asks nothing) it names what to install.
+#        packages.sh unpack FOLDER PACKAGE...: unpacked there instead, for programs that would start when installed; a
+#        package that cannot be had is passed over
 set -eu
+if [ "${1:-}" = unpack ]; then
+	folder=$2
+	shift 2
+	command -v dpkg-deb >/dev/null || exit 0
+	mkdir -p "$folder"
+	cd "$folder"
+	for p in "$@"; do
+		[ ! -e ".$p" ] || continue
+		apt-get download -q "$p" >/dev/null 2>&1 && dpkg-deb -x "$p"_*.deb . && : >".$p" || true
+		rm -f "$p"_*.deb
+	done
+	exit 0
+fi
 build='gcc libc6-dev make pkg-config libcurl4-openssl-dev libjsmn-dev libbearssl-dev libsmartcols-dev libncurses-dev zlib1g-dev node-llhttp'
 run='curl ca-certificates openssl'
 test='perl python3 openssl curl jq procps psmisc ca-certificates ucspi-tcp s6 iproute2 util-linux golang-github-burntsushi-toml-dev'
