@@ -40,6 +40,8 @@ void doctor_free(struct doctor *d);
 void doctor_settings(struct doctor *d);
 void doctor_keys(struct doctor *d);
 void doctor_proxy(struct doctor *d);
+/* What the machine's own units need: their user, and that he may read and write what he must. Part of the proxy's group. */
+void doctor_service(struct doctor *d);
 void doctor_client(struct doctor *d);
 void doctor_files(struct doctor *d);
 void doctor_system(struct doctor *d);

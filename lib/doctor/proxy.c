@@ -1,68 +1,15 @@
 #include "base/clock.h"
+#include "base/probe.h"
 #include "base/superserver.h"
 #include "doctor/doctor.h"
 #include "tls/credential.h"
 
-#include <errno.h>
-#include <netdb.h>
-#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
-#include <sys/un.h>
-#include <unistd.h>
 
 #define ANSWER_MS 5000
 #define SPARE_FILES 64		/* beside one for each connection */
-
-static int
-connect_to(const struct listen_address *a)
-{
-	struct sockaddr_un un = { .sun_family = AF_UNIX };
-	struct addrinfo want = { .ai_socktype = SOCK_STREAM }, *got = NULL;
-	char port[16];
-	int fd = -1;
-
-	if (a->path) {
-		fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-		snprintf(un.sun_path, sizeof(un.sun_path), "%s", a->path);
-		if (fd >= 0 && connect(fd, (struct sockaddr *)&un, sizeof(un)) == 0)
-			return fd;
-	} else {
-		snprintf(port, sizeof(port), "%d", a->port);
-		if (getaddrinfo(a->host, port, &want, &got) != 0)
-			return -1;
-		fd = socket(got->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-		if (fd >= 0 && connect(fd, got->ai_addr, got->ai_addrlen) == 0) {
-			freeaddrinfo(got);
-			return fd;
-		}
-		freeaddrinfo(got);
-	}
-	if (fd >= 0)
-		close(fd);
-	return -1;
-}
-
-/* Whether something that speaks HTTP is there. Any answer will do. */
-static bool
-answers(const struct listen_address *a)
-{
-	static const char ask[] = "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
-	int64_t until = clock_mono_ms() + ANSWER_MS;
-	int fd = connect_to(a);
-	struct pollfd p = { .fd = fd, .events = POLLIN };
-	char got[5];
-	bool yes = false;
-
-	if (fd < 0)
-		return false;
-	if (send(fd, ask, sizeof(ask) - 1, MSG_NOSIGNAL) > 0 && poll(&p, 1, (int)(until - clock_mono_ms())) > 0)
-		yes = recv(fd, got, sizeof(got), MSG_WAITALL) == sizeof(got) && memcmp(got, "HTTP/", 5) == 0;
-	close(fd);
-	return yes;
-}
 
 static void
 say_running(struct doctor *d, const struct superserver *s)
@@ -94,7 +41,11 @@ check_running(struct doctor *d)
 
 	if (superserver_find(&s, c, NULL, &f) < 0) {
 		doctor_failed(d, FINDING_FAIL, &f);
-	} else if (s.kind == SUPERSERVER_STRANGER) {
+		return;
+	}
+	if (s.kind == SUPERSERVER_SYSTEMD && !s.user)
+		doctor_service(d);
+	if (s.kind == SUPERSERVER_STRANGER) {
 		doctor_found(d, FINDING_FAIL, "%s is held by another program: %s (process %ld)", c->proxy_listen,
 		    s.command[0] ? s.command : "?", (long)s.pid);
 		doctor_remedy(d, "stop that program, or give the proxy another address: KMI_PROXY_LISTEN=127.0.0.1:54124");
@@ -107,7 +58,7 @@ check_running(struct doctor *d)
 		doctor_remedy(d, "kmi proxy starts it");
 	} else if (config_listen_is_tls(c)) {
 		say_running(d, &s);
-	} else if (!answers(&c->listen)) {
+	} else if (!probe_answers(&c->listen, ANSWER_MS, 0)) {
 		doctor_found(d, FINDING_FAIL, "somebody listens on %s but does not answer", c->proxy_listen);
 		doctor_remedy(d, "kmi proxy-logs shows what it said; kmi proxy-restart starts it anew");
 	} else {

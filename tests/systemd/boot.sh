@@ -44,7 +44,8 @@ END
 rm -rf "$x"/etc/systemd/system/*.wants "$x"/etc/systemd/user/*.wants "$x/usr/sbin/policy-rc.d"
 mkdir -p "$x/etc/systemd/system/multi-user.target.wants"
 for p in "$x"/kmi-test/*.deb; do
-	[ ! -e "$p" ] || DEBIAN_FRONTEND=noninteractive chroot "$x" dpkg -i "/kmi-test/${p##*/}" >"$m/dpkg" 2>&1 || { cat "$m/dpkg"; exit 1; }
+	[ ! -e "$p" ] || DEBIAN_FRONTEND=noninteractive chroot "$x" apt-get install -q -y --no-install-recommends \
+		"/kmi-test/${p##*/}" >"$m/dpkg" 2>&1 || { cat "$m/dpkg"; exit 1; }
 done
 ln -sf /etc/systemd/system/kmi-test.service "$x/etc/systemd/system/multi-user.target.wants/"
 rm -f "$x/etc/machine-id"
@@ -52,7 +53,7 @@ rm -f "$x/etc/machine-id"
 : >"$out"
 touch "$x/kmi-test/out"
 mount --bind "$out" "$x/kmi-test/out"
-timeout -k 5 "${KMI_BOOT_SECONDS:-300}" systemd-nspawn -q --register=no --keep-unit --boot --console=pipe --link-journal=no \
+timeout -k 5 "${KMI_BOOT_SECONDS:-600}" systemd-nspawn -q --register=no --keep-unit --boot --console=pipe --link-journal=no \
 	--private-network -D "$x" >"$m/console" 2>&1 </dev/null || true
 if [ ! -s "$x/kmi-test/code" ]; then
 	echo "the machine did not come to an end; its console:"

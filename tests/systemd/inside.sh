@@ -13,7 +13,7 @@ part() { echo "# $SECONDS s: $*"; }
 U=http://127.0.0.1:54123/kmi-rotor/v1
 LIBEXEC=/usr/libexec/kmi
 code() { curl -s -m 30 -o body -w '%{http_code}' "$@"; }
-burst() { ./load -K -t 120 --json "$@" >load.json; jq -r '"\(.status["200"] // 0) of \(.requests), \([.errors[]] | add) errors"' load.json; }
+burst() { ./load -K -t 300 --json "$@" >load.json; jq -r '"\(.status["200"] // 0) of \(.requests), \([.errors[]] | add) errors"' load.json; }
 errors() { jq '[.errors[]] | add + 0' load.json; }
 journal() { journalctl -q --no-pager -o cat "$@"; }
 set_env() { sed -i "/^$1=/d" /etc/kmi/kmi.env; [ -z "${2+x}" ] || echo "$1=$2" >>/etc/kmi/kmi.env; }
@@ -106,6 +106,23 @@ is "$(systemctl show -P NRestarts kmi-proxy-pool.service)" 0 "no crash loop"
 kmi proxy-restart 2>said; is "$? $(grep -c KMI_PROXY_RETRY_MAX said)" "2 1" "kmi proxy-restart names it too"
 set_env KMI_PROXY_RETRY_MAX
 systemctl restart kmi-proxy-pool.service; is "$? $(code -H "$AUTH" $U/models)" "0 200" "put right, it starts"
+
+part "what the doctor sees"
+findings() { kmi doctor --json | jq -r '.findings[] | select(.level == "fail") | .what'; }
+is "$(findings)" "" "nothing fails"
+chmod 600 /etc/kmi/auths/a.env
+ok "a key that the service may not read" grep -q 'may not read /etc/kmi/auths/a.env' <(kmi doctor)
+chmod 640 /etc/kmi/auths/a.env; chown root: /var/lib/kmi
+ok "a state folder that it may not write to" grep -q 'may not write to the state folder /var/lib/kmi' <(kmi doctor)
+chown kmi: /var/lib/kmi; sed -i 's/^kmi:/kmx:/' /etc/passwd
+ok "a user that is missing" grep -q 'as the user kmi, whom there is not' <(kmi doctor)
+sed -i 's/^kmx:/kmi:/' /etc/passwd; systemctl stop kmi-proxy-pool.socket kmi-proxy-pool.service
+python3 -c 'import socket, time; s = socket.socket(); s.setsockopt(1, 2, 1); s.bind(("127.0.0.1", 54123)); s.listen(); time.sleep(60)' & P=$!
+until_true 5 eval '(exec 3<>/dev/tcp/127.0.0.1/54123)'
+ok "a port that is taken, and by whom" grep -q "held by another program: python3 (process $P)" <(kmi doctor)
+kill $P; wait $P 2>/dev/null
+ok "a proxy that should run and does not" grep -q 'systemd should run the proxy (kmi-proxy-pool.socket)' <(kmi doctor)
+kmi proxy >said; is "$? $(code -H "$AUTH" $U/models)" "0 200" "kmi proxy asks systemd to start it"
 
 part "keys as credentials"
 mkdir -p /root/keys /run/systemd/system/kmi-proxy-pool.service.d
