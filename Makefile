@@ -23,6 +23,7 @@ LIBS = -lcurl -lz -lsmartcols -l:libbearssl.a -lm
 
 LIB_OBJECTS := $(patsubst %.c,$(BUILD)/%.o,$(wildcard lib/*/*.c))
 PROGRAMS := $(patsubst bin/%.c,$(BUILD)/bin/%,$(wildcard bin/*.c))
+SCRIPTS := $(patsubst bin/%.sh,$(BUILD)/bin/%,$(wildcard bin/*.sh))
 OTHER_NAMES := $(addprefix $(BUILD)/bin/kmi-proxy-,stop restart logs)
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(wildcard tests/unit/*.c))
 TOOLS := $(patsubst tests/tools/%.c,$(BUILD)/tests/tools/%,$(wildcard tests/tools/*.c))
@@ -36,7 +37,7 @@ else
 LLHTTP_OBJECTS := $(BUILD)/llhttp/api.o $(BUILD)/llhttp/http.o $(BUILD)/llhttp/llhttp.o
 endif
 
-all: $(PROGRAMS) $(OTHER_NAMES)
+all: $(PROGRAMS) $(SCRIPTS) $(OTHER_NAMES)
 
 help:
 	@echo "make run      build, start the proxy in dry run on example keys, show what it does"
@@ -103,6 +104,10 @@ $(BUILD)/llhttp/%.o: /usr/share/llhttp/%.c
 $(BUILD)/bin/%: $(BUILD)/bin/%.o $(BUILD)/libkmi.a
 	@$(if $(V),,echo "  link $@")
 	$(Q)$(CC) $(LINK) $(LDFLAGS) -o $@ $< $(BUILD)/libkmi.a $(LIBS)
+
+$(SCRIPTS): $(BUILD)/bin/%: bin/%.sh
+	@mkdir -p $(@D)
+	$(Q)install -m 755 $< $@
 
 $(OTHER_NAMES): $(BUILD)/bin/kmi-proxy
 	$(Q)ln -sf kmi-proxy $@

@@ -14,6 +14,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #define NAME "kmi-config"
 #define TEXT_MAX (64u << 20)
@@ -22,15 +23,19 @@
 static const char usage[] =
     "usage: kmi config [--json] [NAME]\n"
     "       kmi config --explain [NAME]\n"
+    "       kmi config --curl | curl --config - URL\n"
     "\n"
     "Prints every setting with its value and where it came from; secrets are masked.\n"
     "With a NAME (KMI_DRY_RUN, or dry_run): that value alone.\n"
     "\n"
     "  --json      the same for scripts\n"
     "  --explain   what the settings mean, their defaults, and what is allowed\n"
+    "  --curl      what curl needs to be let in: the token, and a socket's path; not to a\n"
+    "              terminal\n"
     "  -h, --help  this text\n";
 
 static const struct option options[] = {
+	{ "curl", no_argument, NULL, 'c' },
 	{ "explain", no_argument, NULL, 'e' },
 	{ "help", no_argument, NULL, 'h' },
 	{ "json", no_argument, NULL, 'j' },
@@ -200,11 +205,42 @@ no_such_setting(const char *name)
 	return program_fail(NAME, &f);
 }
 
+/* A text in curl's config: quoted, with \\ before what ends it. */
+static void
+put_quoted(struct buf *out, const char *text)
+{
+	buf_putc(out, '"');
+	for (; *text; text++) {
+		if (*text == '"' || *text == '\\')
+			buf_putc(out, '\\');
+		buf_putc(out, *text);
+	}
+	buf_puts(out, "\"\n");
+}
+
+/* The token never stands in an argument list: it goes through a pipe. */
+static void
+put_curl(struct buf *out, const struct config *c)
+{
+	struct buf header = BUF(64u << 10);
+
+	if (c->proxy_token && *c->proxy_token) {
+		buf_printf(&header, "X-KMI-Proxy-Token: %s", c->proxy_token);
+		buf_puts(out, "header = ");
+		put_quoted(out, header.p);
+	}
+	if (c->listen.path) {
+		buf_puts(out, "unix-socket = ");
+		put_quoted(out, c->listen.path);
+	}
+	buf_wipe(&header);
+}
+
 int
 main(int argc, char **argv)
 {
 	struct buf out = BUF(TEXT_MAX);
-	bool json = false, only_explain = false;
+	bool json = false, only_explain = false, curl = false;
 	struct config c = { 0 };
 	struct fail f;
 	int opt, only = -1, code;
@@ -212,6 +248,9 @@ main(int argc, char **argv)
 	program_start();
 	while ((opt = getopt_long(argc, argv, ":h", options, NULL)) >= 0)
 		switch (opt) {
+		case 'c':
+			curl = true;
+			break;
 		case 'e':
 			only_explain = true;
 			break;
@@ -226,8 +265,12 @@ main(int argc, char **argv)
 		}
 	if (argc - optind > 1)
 		return program_usage(NAME, "one setting at a time: %s", argv[optind + 1]);
-	if (json && only_explain)
-		return program_usage(NAME, "--json and --explain do not go together");
+	if (json + only_explain + curl > 1)
+		return program_usage(NAME, "--json, --explain and --curl do not go together");
+	if (curl && optind < argc)
+		return program_usage(NAME, "--curl takes no name: %s", argv[optind]);
+	if (curl && isatty(STDOUT_FILENO))
+		return program_usage(NAME, "--curl shows the token: it writes to a pipe, not to a terminal");
 	if (optind < argc && (only = config_find(argv[optind])) < 0)
 		return no_such_setting(argv[optind]);
 	if (only_explain) {
@@ -239,7 +282,9 @@ main(int argc, char **argv)
 	} else {
 		if ((code = program_config(NAME, &c, NULL)))
 			return code;
-		if (only >= 0) {
+		if (curl) {
+			put_curl(&out, &c);
+		} else if (only >= 0) {
 			config_value(&c, (size_t)only, &out);
 			buf_putc(&out, '\n');
 		} else {
@@ -251,7 +296,7 @@ main(int argc, char **argv)
 		return program_fail(NAME, &f);
 	}
 	fwrite(out.p, 1, out.n, stdout);
-	buf_free(&out);
+	buf_wipe(&out);
 	config_free(&c);
 	return program_end(NAME, 0);
 }
