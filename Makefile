@@ -28,7 +28,7 @@ OTHER_NAMES := $(addprefix $(BUILD)/bin/kmi-proxy-,stop restart logs)
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(wildcard tests/unit/*.c))
 TOOLS := $(patsubst tests/tools/%.c,$(BUILD)/tests/tools/%,$(wildcard tests/tools/*.c))
 FUZZERS := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/*.c))
-SHELL_TESTS := $(wildcard tests/systemd/*.t) $(sort $(wildcard tests/e2e/*.t)) tests/tools/fakekimi.t tests/toml/toml-test.t
+SHELL_TESTS := $(wildcard tests/systemd/*.t) $(sort $(wildcard tests/e2e/*.t)) tests/tools/fakekimi.t tests/toml/toml-test.t tests/texts/catalogue.t
 
 # Debian 12 ships llhttp as sources (package node-llhttp); newer systems as a library.
 ifeq ($(shell pkg-config --exists libllhttp 2>/dev/null && echo yes),yes)

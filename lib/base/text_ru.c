@@ -411,8 +411,10 @@ const struct text_entry text_ru[] = {
 	  { "он появляется, когда прокси запущен через `kmi proxy`" } },
 	{ "run tail", { "не удалось запустить tail" } },
 	{ "--lines takes a number, but was given '%s'", { "--lines принимает число, а указано «%s»" } },
-	{ "--since takes a span such as 10m, but was given '%s'",
-	  { "--since принимает промежуток вроде 10m, а указано «%s»" } },
+	{ "--since takes a span (90s, 10m, 2h, 3d, 1w) or a time (2026-02-02T15:30:00Z), but was "
+	  "given '%s'",
+	  { "--since принимает промежуток (90s, 10m, 2h, 3d, 1w) или время (2026-02-02T15:30:00Z), "
+	    "а указано «%s»" } },
 	{ "usage: kmi proxy [--foreground]\n"
 	  "       kmi proxy-stop [-y] [-f]\n"
 	  "       kmi proxy-restart\n"
@@ -430,7 +432,7 @@ const struct text_entry text_ru[] = {
 	  "      --no-follow   show the last lines and end\n"
 	  "      --lines N     how many (20)\n"
 	  "      --app         the log of events, kmi.log\n"
-	  "      --since TIME  what is younger than that: 90s, 10m, 2h, 3d\n"
+	  "      --since TIME  what is younger than that: 90s, 10m, 2h, 3d, 1w, or a time\n"
 	  "  -h, --help        this text\n",
 	  { "использование: kmi proxy [--foreground]\n"
 	    "               kmi proxy-stop [-y] [-f]\n"
@@ -450,7 +452,7 @@ const struct text_entry text_ru[] = {
 	    "      --no-follow   показать последние строки и закончить\n"
 	    "      --lines N     сколько строк (20)\n"
 	    "      --app         журнал событий, kmi.log\n"
-	    "      --since СРОК  только то, что новее: 90s, 10m, 2h, 3d\n"
+	    "      --since СРОК  только то, что новее: 90s, 10m, 2h, 3d, 1w или время\n"
 	    "  -h, --help        эта справка\n" } },
 
 	/* bin/kmi-rotate.c */
@@ -750,6 +752,8 @@ const struct text_entry text_ru[] = {
 
 	/* lib/base/bind.c */
 	{ "%s is in use", { "%s уже занят" } },
+	{ "%s is held by a process of yours that hides what it has open, as kmi-tls does",
+	  { "%s занят вашим процессом, который скрывает свои открытые файлы, как kmi-tls" } },
 	{ "stop that program, or give another address with %s",
 	  { "остановите эту программу или задайте другой адрес в %s" } },
 	{ "%s: the path of a unix socket has at most %zu bytes",
