@@ -19,7 +19,7 @@ LINK = -Wl,--as-needed -Wl,-z,relro -Wl,-z,now $(SANITIZE)
 
 # Only what a program really calls is linked: the archive gives it the objects it
 # names, and --as-needed drops the libraries that none of those wants.
-LIBS = -lcurl -lz -lsmartcols -l:libbearssl.a -lm
+LIBS = -lcurl -lz -lsmartcols -lncursesw -l:libbearssl.a -lm
 
 LIB_OBJECTS := $(patsubst %.c,$(BUILD)/%.o,$(wildcard lib/*/*.c))
 PROGRAMS := $(patsubst bin/%.c,$(BUILD)/bin/%,$(wildcard bin/*.c))

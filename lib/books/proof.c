@@ -1,0 +1,304 @@
+#include "books/proof.h"
+
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define OVERLAP 1024	/* turns that may have been under way when an older file ended */
+
+static bool
+is(const char *a, const char *b)
+{
+	return a && b && strcmp(a, b) == 0;
+}
+
+/* The place that a turn and the keys it went past lead to. */
+static enum proof
+prove_turn(const struct trace_line *l, char *const *eligible, size_t count, struct fail *why)
+{
+	uint64_t turn = (uint64_t)l->rotation_index, passed = l->passed > 0 ? (uint64_t)l->passed : 0;
+	const char *due;
+
+	if (l->rotation_index < 0) {
+		fail_set(why, FAIL_INPUT, "a turn chose its key, but rotation_index is missing");
+		return PROOF_WRONG;
+	}
+	if (!count)
+		return PROOF_OPEN;
+	due = eligible[(turn % count + passed % count) % count];
+	if (is(l->attempts[0].label, due))
+		return PROOF_RIGHT;
+	fail_set(why, FAIL_INPUT, "turn %lld among %zu keys was that of %s, but %s was used", (long long)l->rotation_index,
+	    count, due, l->attempts[0].label ? l->attempts[0].label : "?");
+	return PROOF_WRONG;
+}
+
+static enum proof
+prove_active(const struct trace_line *l, char *const *eligible, size_t count, struct fail *why)
+{
+	if (!count)
+		return PROOF_OPEN;
+	for (size_t i = 0; i < count; i++)
+		if (is(l->attempts[0].label, eligible[i]))
+			return PROOF_RIGHT;
+	fail_set(why, FAIL_INPUT, "%s was used, but is not among the keys that were fit",
+	    l->attempts[0].label ? l->attempts[0].label : "?");
+	return PROOF_WRONG;
+}
+
+static enum proof
+prove_first(const struct trace_line *l, char *const *eligible, size_t count, struct fail *why)
+{
+	const char *choice = l->attempts[0].choice;
+
+	if (is(choice, "turn") || is(choice, "own_turn") || (!*choice && l->rotation_index >= 0))
+		return prove_turn(l, eligible, count, why);
+	if (is(choice, "active"))
+		return prove_active(l, eligible, count, why);
+	if (is(choice, "probe")) {
+		if (!l->eligible_count)
+			return PROOF_RIGHT;
+		fail_set(why, FAIL_INPUT, "a locked key was probed although %zu keys were fit", l->eligible_count);
+		return PROOF_WRONG;
+	}
+	if (!is(choice, "other_account") && !is(choice, "other_key") && !is(choice, "again"))
+		return PROOF_OPEN;
+	fail_set(why, FAIL_INPUT, "the first attempt was chosen as if it were another one (%s)", choice);
+	return PROOF_WRONG;
+}
+
+/* Another attempt: on an account, or at least a key, not tried yet; or the same after what may pass. */
+static enum proof
+prove_another(const struct trace_line *l, int n, struct fail *why)
+{
+	const struct trace_attempt *a = &l->attempts[n], *before = &l->attempts[n - 1];
+	bool key = false, account = false;
+
+	for (int i = 0; i < n; i++) {
+		key |= is(l->attempts[i].label, a->label);
+		account |= is(l->attempts[i].account, a->account);
+	}
+	if (is(a->choice, "again")) {
+		if (is(a->label, before->label) && (is(before->verdict, "overload") || is(before->verdict, "server")))
+			return PROOF_RIGHT;
+		fail_set(why, FAIL_INPUT, "attempt %d repeats %s after the verdict %s on %s", n + 1, a->label ? a->label : "?",
+		    before->verdict, before->label ? before->label : "?");
+		return PROOF_WRONG;
+	}
+	if (is(a->choice, "other_account") || is(a->choice, "other_key")) {
+		if (!key && account == is(a->choice, "other_key"))
+			return PROOF_RIGHT;
+		fail_set(why, FAIL_INPUT, "attempt %d was to be on another %s, but %s (account %s) is not", n + 1,
+		    is(a->choice, "other_key") ? "key of a tried account" : "account", a->label ? a->label : "?",
+		    a->account ? a->account : "?");
+		return PROOF_WRONG;
+	}
+	if (!is(a->choice, "turn") && !is(a->choice, "own_turn") && !is(a->choice, "active") && !is(a->choice, "probe"))
+		return PROOF_OPEN;
+	fail_set(why, FAIL_INPUT, "attempt %d was chosen as if it were the first (%s)", n + 1, a->choice);
+	return PROOF_WRONG;
+}
+
+enum proof
+proof_line(const struct trace_line *l, char *const *eligible, size_t count, struct fail *why)
+{
+	const struct trace_attempt *last = l->attempt_count ? &l->attempts[l->attempt_count - 1] : NULL;
+	enum proof proof = PROOF_OPEN;
+
+	if (last && !is(l->key_label, last->label)) {
+		fail_set(why, FAIL_INPUT, "key_label is %s, but the last attempt was on %s", l->key_label ? l->key_label : "null",
+		    last->label ? last->label : "?");
+		return PROOF_WRONG;
+	}
+	if (last)
+		proof = prove_first(l, eligible, count, why);
+	for (int i = 1; i < l->attempt_count && proof != PROOF_WRONG; i++) {
+		enum proof next = prove_another(l, i, why);
+
+		if (next != PROOF_RIGHT)
+			proof = next;
+	}
+	if (proof != PROOF_WRONG && trace_line_intact(l) == 0) {
+		fail_set(why, FAIL_INPUT, "the line was changed after it was written: its sum does not fit");
+		return PROOF_WRONG;
+	}
+	return proof;
+}
+
+/* ---- turns */
+
+void
+proof_turns_add(struct proof_turns *t, const struct trace_line *l)
+{
+	char start[17] = "";
+
+	if (t->count == t->room) {
+		size_t room = t->room ? 2 * t->room : 1024;
+		struct proof_entry *list = realloc(t->list, room * sizeof(*list));
+
+		if (!list) {
+			t->bad = true;
+			return;
+		}
+		t->list = list;
+		t->room = room;
+	}
+	memccpy(start, l->request_id ? l->request_id : "", '\0', sizeof(start) - 1);
+	t->list[t->count++] = (struct proof_entry){
+		.request = strtoull(start, NULL, 16),
+		.turn = l->attempt_count && is(l->attempts[0].choice, "own_turn") ? -1 : l->rotation_index,
+	};
+}
+
+void
+proof_turns_free(struct proof_turns *t)
+{
+	free(t->list);
+	*t = (struct proof_turns){ 0 };
+}
+
+/* An entry and where it stood, to be sorted. */
+struct placed {
+	uint64_t key;
+	size_t at;
+};
+
+static int
+by_key(const void *a, const void *b)
+{
+	const struct placed *x = a, *y = b;
+
+	if (x->key != y->key)
+		return x->key < y->key ? -1 : 1;
+	return (x->at > y->at) - (x->at < y->at);
+}
+
+struct search {
+	long at;	/* the first wrong line so far, -1: none */
+	struct fail why;
+};
+
+static bool
+is_sooner(const struct search *s, size_t at)
+{
+	return s->at < 0 || (long)at < s->at;
+}
+
+static void
+find_doubles(const struct proof_turns *t, struct placed *room, struct search *s)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < t->count; i++)
+		if (t->list[i].request)
+			room[n++] = (struct placed){ t->list[i].request, i };
+	qsort(room, n, sizeof(*room), by_key);
+	for (size_t i = 1; i < n; i++)
+		if (room[i].key == room[i - 1].key && is_sooner(s, room[i].at)) {
+			s->at = (long)room[i].at;
+			fail_set(&s->why, FAIL_INPUT, "this request is in the trace twice");
+		}
+}
+
+/* One life of the rotation: the lines from `from` up to `to`. */
+static void
+find_gaps(const struct proof_turns *t, size_t from, size_t to, bool older_deleted, struct placed *room, struct search *s,
+    struct proof_warnings *w)
+{
+	uint64_t first = UINT64_MAX;
+	size_t n = 0;
+
+	for (size_t i = from; i < to; i++)
+		if (t->list[i].turn >= 0) {
+			if (first == UINT64_MAX)
+				first = (uint64_t)t->list[i].turn;
+			room[n++] = (struct placed){ (uint64_t)t->list[i].turn, i };
+		}
+	if (older_deleted)
+		first += OVERLAP;
+	qsort(room, n, sizeof(*room), by_key);
+	for (size_t i = 1; i < n; i++) {
+		uint64_t before = room[i - 1].key, now = room[i].key;
+
+		if (now <= before + 1)
+			continue;
+		if (older_deleted && now <= first) {
+			w->unseen += (size_t)(now - before - 1);
+		} else if (is_sooner(s, room[i].at)) {
+			s->at = (long)room[i].at;
+			if (now == before + 2)
+				fail_set(&s->why, FAIL_INPUT, "turn %llu is missing before it: its line was removed, "
+				    "or its request was killed or still runs", (unsigned long long)before + 1);
+			else
+				fail_set(&s->why, FAIL_INPUT, "turns %llu to %llu are missing before it: lines were removed, "
+				    "state.json was changed, or requests were killed or still run",
+				    (unsigned long long)before + 1, (unsigned long long)now - 1);
+		}
+	}
+}
+
+/* Whether the rotation began anew about here: then turns go on from 0, and nothing else explains one that repeats. */
+static bool
+begins_anew(const struct proof_turns *t, size_t at)
+{
+	for (size_t i = at; i < t->count && i < at + OVERLAP; i++)
+		if (t->list[i].turn == 0)
+			return true;
+	return false;
+}
+
+/* Cuts the lines into lives at turns that repeat, and looks for gaps in each. */
+static void
+find_turns(const struct proof_turns *t, bool older_deleted, struct placed *room, size_t *life, struct search *s,
+    struct proof_warnings *w)
+{
+	size_t from = 0, n = 0;
+
+	/* For each line, the one before it with the same turn: SIZE_MAX, none. */
+	for (size_t i = 0; i < t->count; i++) {
+		life[i] = SIZE_MAX;
+		if (t->list[i].turn >= 0)
+			room[n++] = (struct placed){ (uint64_t)t->list[i].turn, i };
+	}
+	qsort(room, n, sizeof(*room), by_key);
+	for (size_t i = 1; i < n; i++)
+		if (room[i].key == room[i - 1].key)
+			life[room[i].at] = room[i - 1].at;
+	for (size_t i = 0; i < t->count; i++) {
+		if (life[i] == SIZE_MAX || life[i] < from || t->list[life[i]].request == t->list[i].request)
+			continue;
+		if (!begins_anew(t, i)) {
+			if (is_sooner(s, i)) {
+				s->at = (long)i;
+				fail_set(&s->why, FAIL_INPUT, "turn %lld was given to two requests", (long long)t->list[i].turn);
+			}
+			continue;
+		}
+		find_gaps(t, from, i, older_deleted && from == 0, room, s, w);
+		w->restarts++;
+		from = i;
+	}
+	find_gaps(t, from, t->count, older_deleted && from == 0, room, s, w);
+}
+
+long
+proof_turns_first_wrong(const struct proof_turns *t, bool older_deleted, struct proof_warnings *w, struct fail *why)
+{
+	struct placed *room = calloc(t->count + 1, sizeof(*room));
+	size_t *life = calloc(t->count + 1, sizeof(*life));
+	struct search s = { .at = -1 };
+
+	*w = (struct proof_warnings){ 0 };
+	if (!room || !life || t->bad) {
+		fail_memory(&s.why);
+		s.at = t->count ? (long)t->count - 1 : 0;
+	} else {
+		find_doubles(t, room, &s);
+		find_turns(t, older_deleted, room, life, &s, w);
+	}
+	if (s.at >= 0)
+		*why = s.why;
+	free(room);
+	free(life);
+	return s.at;
+}
