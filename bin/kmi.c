@@ -185,6 +185,11 @@ run_old(const struct places *p, size_t which, char **rest)
 	char *argv[] = { NULL, NULL, NULL };
 	char path[PATH_MAX];
 
+	/* `--trace --all` is one: all lines, not the last few. */
+	if (strcmp(command, "trace") == 0 && *rest && strcmp(*rest, "--all") == 0) {
+		argv[1] = *rest;
+		rest++;
+	}
 	for (char **a = rest; *a; a++)
 		for (size_t i = 0; i < sizeof(old_flags) / sizeof(*old_flags); i++)
 			if (strcmp(*a, old_flags[i].flag) == 0)
@@ -195,7 +200,8 @@ run_old(const struct places *p, size_t which, char **rest)
 		return program_usage(NAME, "%s takes no arguments, but was given '%s'", old_flags[which].flag, *rest);
 	if (!find_command(p, command, path))
 		return program_usage(NAME, "%s needs the command %s, which is not installed", old_flags[which].flag, command);
-	argv[1] = old_flags[which].argument ? strdup(old_flags[which].argument) : NULL;
+	if (old_flags[which].argument)
+		argv[1] = strdup(old_flags[which].argument);
 	return run(p, command, argv);
 }
 

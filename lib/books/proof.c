@@ -110,6 +110,11 @@ proof_line(const struct trace_line *l, char *const *eligible, size_t count, stru
 		    last->label ? last->label : "?");
 		return PROOF_WRONG;
 	}
+	if (last && last->account && !is(l->account, last->account)) {
+		fail_set(why, FAIL_INPUT, "account is %s, but the last attempt was on %s", l->account ? l->account : "null",
+		    last->account);
+		return PROOF_WRONG;
+	}
 	if (last)
 		proof = prove_first(l, eligible, count, why);
 	for (int i = 1; i < l->attempt_count && proof != PROOF_WRONG; i++) {

@@ -278,31 +278,49 @@ growing_next(struct trace_growing *g, struct str *line)
 	}
 }
 
-/* The nearest folder that there is, from the trace's own upwards. */
+/* Takes the last part off a path. */
+static void
+go_up(char *path)
+{
+	char *slash = strrchr(path, '/');
+
+	if (!slash)
+		strcpy(path, ".");
+	else if (slash == path)
+		path[1] = '\0';
+	else
+		*slash = '\0';
+}
+
+static void
+replace_watch(int notify, int *old, int now)
+{
+	if (*old >= 0 && *old != now)
+		inotify_rm_watch(notify, *old);
+	*old = now;
+}
+
+/*
+ * The folder above is watched first, so that a folder made meanwhile is not missed; and always, because
+ * the kernel tells of a folder that was deleted only when nobody has a file open that was in it: we have.
+ */
 static void
 watch(struct trace_follow *w)
 {
-	char *folder = file_join(w->config->state_dir, "trace"), *slash;
-	uint32_t events = IN_MODIFY | IN_CREATE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE | IN_DELETE_SELF | IN_MOVE_SELF |
-	    IN_ATTRIB | IN_ONLYDIR;
-	bool trace = true;
-	int watched = -1;
+	char *folder = file_join(w->config->state_dir, "trace");
+	char *above = folder ? strdup(folder) : NULL;
+	uint32_t moves = IN_CREATE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE | IN_ONLYDIR;
+	int wd = -1;
 
-	while (w->notify >= 0 && folder && (watched = inotify_add_watch(w->notify, folder, events)) < 0 && errno == ENOENT) {
-		slash = strrchr(folder, '/');
-		trace = false;
-		if (!slash)
-			snprintf(folder, strlen(folder) + 1, ".");
-		else if (slash == folder)
-			folder[1] = '\0';
-		else
-			*slash = '\0';
+	if (above && w->notify >= 0) {
+		do
+			go_up(above);
+		while ((wd = inotify_add_watch(w->notify, above, moves)) < 0 && errno == ENOENT && above[1]);
+		replace_watch(w->notify, &w->above, wd);
+		replace_watch(w->notify, &w->watch, inotify_add_watch(w->notify, folder, moves | IN_MODIFY));
 	}
+	free(above);
 	free(folder);
-	if (w->watch >= 0 && w->watch != watched)
-		inotify_rm_watch(w->notify, w->watch);
-	w->watch = watched;
-	w->watching_trace = trace && watched >= 0;
 }
 
 void
@@ -310,7 +328,7 @@ trace_follow_open(struct trace_follow *w, const struct config *c, const struct t
 {
 	struct stat st;
 
-	*w = (struct trace_follow){ .config = c, .notify = inotify_init1(IN_NONBLOCK | IN_CLOEXEC), .watch = -1,
+	*w = (struct trace_follow){ .config = c, .notify = inotify_init1(IN_NONBLOCK | IN_CLOEXEC), .watch = -1, .above = -1,
 		.now = { .fd = -1, .rest = BUF(ROOM) }, .late = { .fd = -1, .rest = BUF(ROOM) } };
 	watch(w);
 	for (int number = 0; from && from->first && number < TRACE_FILES_MAX; number++) {
@@ -352,6 +370,7 @@ go_on(struct trace_follow *w)
 	bool there = path && stat(path, &st) == 0;
 
 	free(path);
+	w->gone = !there;
 	if (!there || (w->now.fd >= 0 && st.st_ino == w->now.inode))
 		return false;
 	growing_open(&next, w->config, w->now.fd >= 0 ? newer_number(w) : 0);
@@ -380,7 +399,7 @@ void
 trace_follow_notice(struct trace_follow *w)
 {
 	_Alignas(struct inotify_event) char events[8192];
-	bool ended = false;
+	bool moved = w->gone;
 	ssize_t n;
 
 	while (w->notify >= 0 && (n = read(w->notify, events, sizeof(events))) > 0)
@@ -389,23 +408,18 @@ trace_follow_notice(struct trace_follow *w)
 
 			memcpy(&e, p, sizeof(e));
 			p += sizeof(e) + e.len;
-			if (e.wd == w->watch && e.mask & (IN_IGNORED | IN_DELETE_SELF | IN_MOVE_SELF))
-				ended = true;
+			moved |= e.wd == w->above || (e.wd == w->watch && e.mask & IN_IGNORED);
 		}
-	if (ended) {
-		inotify_rm_watch(w->notify, w->watch);
-		w->watch = -1;
-	}
-	if (ended || !w->watching_trace)
+	if (moved)
 		watch(w);
 }
 
 int
 trace_follow_timeout_ms(const struct trace_follow *w)
 {
-	if (w->watch < 0)
+	if (w->watch < 0 && w->above < 0)
 		return BLIND_MS;
-	return w->late.fd >= 0 || !w->watching_trace ? LATE_MS : -1;	/* the folder may have come while we turned to the one above */
+	return w->late.fd >= 0 || w->gone ? LATE_MS : -1;
 }
 
 void

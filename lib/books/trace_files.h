@@ -64,8 +64,9 @@ struct trace_growing {
 
 struct trace_follow {
 	const struct config *config;
-	int notify, watch;	/* inotify, -1 where the system has none left; the folder watched, or -1 */
-	bool watching_trace;	/* else a folder above it, until it is made */
+	int notify;		/* inotify, -1 where the system has none left */
+	int watch, above;	/* the trace's folder, and the nearest one above it that there is; -1: not watched */
+	bool gone;		/* there is no trace.jsonl at the moment */
 	struct trace_growing now, late;	/* late: the one before, which may still get a line for a moment */
 	int64_t late_until_ms;
 };

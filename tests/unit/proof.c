@@ -1,0 +1,141 @@
+#include "books/proof.h"
+
+#include "check.h"
+
+#include <stdlib.h>
+
+static char *const abc[] = { (char[]){ "a" }, (char[]){ "b" }, (char[]){ "c" } };
+
+struct tried {
+	const char *label, *account, *choice, *verdict;
+};
+
+static const struct situation {
+	const char *name;
+	int64_t turn, passed;
+	size_t count;		/* of abc, that were eligible */
+	struct tried tried[3];
+	enum proof proof;
+} situations[] = {
+	{ "the first turn", 0, 0, 3, { { "a", "a", "turn", "ok" } }, PROOF_RIGHT },
+	{ "a later one", 7, 0, 3, { { "b", "b", "turn", "ok" } }, PROOF_RIGHT },
+	{ "a very late one", INT64_MAX, 0, 3, { { "b", "b", "turn", "ok" } }, PROOF_RIGHT },
+	{ "not its turn", 7, 0, 3, { { "c", "c", "turn", "ok" } }, PROOF_WRONG },
+	{ "one at a limit", 7, 1, 3, { { "c", "c", "turn", "ok" } }, PROOF_RIGHT },
+	{ "round the end", 7, 2, 3, { { "a", "a", "turn", "ok" } }, PROOF_RIGHT },
+	{ "a turn without a number", -1, 0, 3, { { "a", "a", "turn", "ok" } }, PROOF_WRONG },
+	{ "nobody knows among whom", 7, 0, 0, { { "c", "c", "turn", "ok" } }, PROOF_OPEN },
+	{ "without books", 4, 0, 3, { { "b", "b", "own_turn", "ok" } }, PROOF_RIGHT },
+	{ "an older kmi", 4, -1, 3, { { "b", NULL, "", "ok" } }, PROOF_RIGHT },
+	{ "an older kmi, wrong", 4, -1, 3, { { "a", NULL, "", "ok" } }, PROOF_WRONG },
+	{ "a newer kmi", 4, 0, 3, { { "a", "a", "by_moonlight", "ok" } }, PROOF_OPEN },
+	{ "manual", -1, 0, 3, { { "c", "c", "active", "ok" } }, PROOF_RIGHT },
+	{ "manual, not fit", -1, 0, 2, { { "c", "c", "active", "ok" } }, PROOF_WRONG },
+	{ "a probe", -1, -1, 0, { { "c", "c", "probe", "ok" } }, PROOF_RIGHT },
+	{ "a probe, but keys were fit", -1, 0, 2, { { "c", "c", "probe", "ok" } }, PROOF_WRONG },
+	{ "no attempt", 3, 0, 3, { { NULL, NULL, "", "" } }, PROOF_OPEN },
+	{ "another account", 0, 0, 3, { { "a", "x", "turn", "rate" }, { "b", "y", "other_account", "ok" } }, PROOF_RIGHT },
+	{ "it is the same", 0, 0, 3, { { "a", "x", "turn", "rate" }, { "b", "x", "other_account", "ok" } }, PROOF_WRONG },
+	{ "another key", 0, 0, 3, { { "a", "x", "turn", "rate" }, { "b", "x", "other_key", "ok" } }, PROOF_RIGHT },
+	{ "the same key", 0, 0, 3, { { "a", "x", "turn", "rate" }, { "a", "x", "other_key", "ok" } }, PROOF_WRONG },
+	{ "again", 0, 0, 3, { { "a", "x", "turn", "overload" }, { "a", "x", "again", "ok" } }, PROOF_RIGHT },
+	{ "again, after a refusal", 0, 0, 3, { { "a", "x", "turn", "auth" }, { "a", "x", "again", "ok" } }, PROOF_WRONG },
+	{ "a second turn", 0, 0, 3, { { "a", "x", "turn", "rate" }, { "b", "y", "turn", "ok" } }, PROOF_WRONG },
+	{ "an attempt that begins as another", 0, 0, 3, { { "a", "x", "again", "ok" } }, PROOF_WRONG },
+	{ "three", 1, 0, 3, { { "b", "x", "turn", "server" }, { "c", "y", "other_account", "server" },
+	    { "a", "x", "other_key", "ok" } }, PROOF_RIGHT },
+};
+
+static void
+lines(void)
+{
+	for (size_t i = 0; i < sizeof(situations) / sizeof(*situations); i++) {
+		const struct situation *s = &situations[i];
+		struct trace_attempt attempts[3];
+		struct trace_line l = { .rotation_index = s->turn, .passed = s->passed, .eligible_count = s->count,
+			.attempts = attempts };
+		struct fail why = { 0 };
+
+		for (; l.attempt_count < 3 && s->tried[l.attempt_count].label; l.attempt_count++) {
+			const struct tried *t = &s->tried[l.attempt_count];
+			struct trace_attempt *a = &attempts[l.attempt_count];
+
+			*a = (struct trace_attempt){ .label = (char *)(uintptr_t)t->label, .account = (char *)(uintptr_t)t->account };
+			strcpy(a->choice, t->choice);
+			strcpy(a->verdict, t->verdict);
+			l.key_label = a->label;
+			l.account = a->account;
+		}
+		CHECK_NAMED(proof_line(&l, abc, s->count, &why) == s->proof, s->name);
+		CHECK_NAMED(s->proof != PROOF_WRONG || why.text[0], s->name);
+	}
+}
+
+/* Turns in the order of the file; -1 ends them. Two that are negative below that are the same request. */
+static const struct order {
+	const char *name;
+	int64_t turns[16];
+	bool older_deleted;
+	long wrong;
+	size_t restarts, unseen;
+} orders[] = {
+	{ "none", { -1 }, false, -1, 0, 0 },
+	{ "in order", { 0, 1, 2, 3, -1 }, false, -1, 0, 0 },
+	{ "not from the beginning", { 40, 41, 42, -1 }, false, -1, 0, 0 },
+	{ "as requests ended", { 2, 0, 1, 4, 3, -1 }, false, -1, 0, 0 },
+	{ "one missing", { 0, 1, 3, 4, -1 }, false, 2, 0, 0 },
+	{ "two missing", { 0, 1, 2, 5, 6, 8, -1 }, false, 3, 0, 0 },
+	{ "missing, in a file that is gone", { 40, 42, 43, -1 }, true, -1, 0, 1 },
+	{ "missing, long after it", { 40, 41, 5000, -1 }, true, 2, 0, 0 },
+	{ "given twice", { 0, 1, 2, 2, 3, -1 }, false, 3, 1, 0 },
+	{ "begun anew", { 0, 1, 2, 3, 0, 1, 2, -1 }, false, -1, 1, 0 },
+	{ "begun anew, not in order", { 0, 1, 2, 3, 1, 0, 2, -1 }, false, -1, 1, 0 },
+	{ "begun anew, and one missing", { 0, 1, 2, 3, 0, 1, 3, -1 }, false, 6, 1, 0 },
+};
+
+static void
+all_turns(void)
+{
+	for (size_t i = 0; i < sizeof(orders) / sizeof(*orders); i++) {
+		const struct order *o = &orders[i];
+		struct proof_turns t = { 0 };
+		struct proof_warnings w;
+		struct fail why = { 0 };
+
+		for (size_t n = 0; o->turns[n] >= 0; n++) {
+			char id[33];
+			struct trace_line l = { .request_id = id, .rotation_index = o->turns[n] };
+
+			snprintf(id, sizeof(id), "%016zx%016d", n + 1, 0);
+			proof_turns_add(&t, &l);
+		}
+		CHECK_NAMED(proof_turns_first_wrong(&t, o->older_deleted, &w, &why) == o->wrong, o->name);
+		CHECK_NAMED(o->wrong >= 0 || (w.restarts == o->restarts && w.unseen == o->unseen), o->name);
+		CHECK_NAMED((o->wrong >= 0) == (why.text[0] != '\0'), o->name);
+		proof_turns_free(&t);
+	}
+}
+
+static void
+the_same_request(void)
+{
+	struct trace_line l = { .request_id = (char[]){ "00000000000000070000000000000000" }, .rotation_index = -1 };
+	struct proof_turns t = { 0 };
+	struct proof_warnings w;
+	struct fail why;
+
+	proof_turns_add(&t, &l);
+	CHECK_INT(proof_turns_first_wrong(&t, false, &w, &why), -1);
+	proof_turns_add(&t, &l);
+	CHECK_INT(proof_turns_first_wrong(&t, false, &w, &why), 1);
+	proof_turns_free(&t);
+}
+
+int
+main(void)
+{
+	lines();
+	all_turns();
+	the_same_request();
+	return check_done();
+}
