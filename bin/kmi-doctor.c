@@ -214,12 +214,35 @@ recheck(const struct config *c, struct fail *f)
 	return refresh_run(&r, f);
 }
 
+/* What the other programs stop at is a finding here, and the rest is looked at as far as it can be. */
+static void
+setting_refused(const struct fail *why, void *arg)
+{
+	struct doctor *d = arg;
+
+	d->refused = true;
+	doctor_failed(d, FINDING_FAIL, why);
+	if (!why->hint[0])
+		doctor_remedy(d, "correct it: nothing starts before; what follows is told as if it were not set");
+}
+
+static int
+carry_out(struct doctor *d, int order, struct fail *f)
+{
+	if (order && d->refused) {
+		doctor_found(d, FINDING_WARN, "the keys were left as they are");
+		doctor_remedy(d, "correct the settings first, then say so again");
+		return 0;
+	}
+	if (order == 'r')
+		return recheck(d->config, f);
+	return order == 'c' ? clear_blocks(d->config, f) : 0;
+}
+
 static int
 examine(struct doctor *d, int order, struct fail *f)
 {
-	if (order == 'r' && recheck(d->config, f) < 0)
-		return -1;
-	if (order == 'c' && clear_blocks(d->config, f) < 0)
+	if (carry_out(d, order, f) < 0)
 		return -1;
 	if (roster_load(&d->roster, d->config, d->now, f) < 0)
 		return -1;
@@ -236,10 +259,10 @@ main(int argc, char **argv)
 	bool json = false, plain = false;
 	struct buf out = BUF(16u << 20);
 	struct fail f = { 0 };
-	struct doctor d = { 0 };
+	struct doctor d;
 	struct config c;
 	struct look look;
-	int opt, order = 0, code = 0;
+	int opt, order = 0, code;
 
 	program_start();
 	while ((opt = getopt_long(argc, argv, ":h", options, NULL)) >= 0)
@@ -264,30 +287,20 @@ main(int argc, char **argv)
 		}
 	if (optind < argc)
 		return program_usage(NAME, "unexpected argument: %s", argv[optind]);
-	/* A setting that is wrong is the first finding, and the last: nothing else is known then. */
-	d.group = groups[0].name;
-	if (config_load(&c, NULL, &f) < 0) {
-		look_detect(&look, STDOUT_FILENO, plain);
-		doctor_failed(&d, FINDING_FAIL, &f);
-		if (!f.hint[0])
-			doctor_remedy(&d, "correct it, then run kmi doctor again: the rest depends on it");
-		code = 2;
+	d = (struct doctor){ .config = &c, .now = clock_wall(), .group = groups[0].name };
+	if (config_load_around(&c, NULL, setting_refused, &d, &f) < 0)
+		return program_fail(NAME, &f);
+	look_detect(&look, STDOUT_FILENO, plain || c.plain || c.no_color);
+	if (examine(&d, order, &f) < 0) {
+		code = program_fail(NAME, &f);
 	} else {
-		d.config = &c;
-		d.now = clock_wall();
-		look_detect(&look, STDOUT_FILENO, plain || c.plain || c.no_color);
-		if (examine(&d, order, &f) < 0)
-			code = program_fail(NAME, &f);
-	}
-	if (code != 1) {
 		if (json)
 			put_json(&d, &out);
 		else
 			put_text(&d, &look, &out);
 		fwrite(out.p, 1, out.n, stdout);
+		code = d.refused ? 2 : doctor_count(&d, FINDING_FAIL) ? 1 : 0;
 	}
-	if (code == 0)
-		code = doctor_count(&d, FINDING_FAIL) ? 1 : 0;
 	buf_free(&out);
 	doctor_free(&d);
 	config_free(&c);

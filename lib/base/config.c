@@ -49,6 +49,8 @@ struct load {
 	struct buf toml_text;
 	struct dotenv machine, dotenv, named;
 	char *toml_path, *named_path;
+	void (*refused)(const struct fail *why, void *arg);	/* NULL: the first fault is the end */
+	void *arg;
 };
 
 static char
@@ -295,23 +297,37 @@ read_toml(struct load *l, struct fail *f)
 	return 0;
 }
 
+/* What failed, told to somebody who wants to know all that is wrong: then it is as if that had not been given. */
+static int
+refuse(const struct load *l, struct fail *f)
+{
+	if (!l->refused || f->kind == FAIL_SYSTEM)
+		return -1;
+	l->refused(f, l->arg);
+	*f = (struct fail){ 0 };
+	return 0;
+}
+
 static int
 read_sources(struct load *l, const char *const *args, struct fail *f)
 {
 	const char *named = getenv(PREFIX "ENV_PATH");
 
-	if (read_dotenv(l, MACHINE_FILE, CONFIG_MACHINE, &l->machine, f) < 0 || read_toml(l, f) < 0 ||
-	    read_dotenv(l, ".env", CONFIG_DOTENV, &l->dotenv, f) < 0)
+	if (read_dotenv(l, MACHINE_FILE, CONFIG_MACHINE, &l->machine, f) < 0 && refuse(l, f) < 0)
+		return -1;
+	if (read_toml(l, f) < 0 && refuse(l, f) < 0)
+		return -1;
+	if (read_dotenv(l, ".env", CONFIG_DOTENV, &l->dotenv, f) < 0 && refuse(l, f) < 0)
 		return -1;
 	read_environment(l);
 	if (named && *named) {
 		l->named_path = file_expand(named);
 		if (!l->named_path)
 			return fail_memory(f);
-		if (read_dotenv(l, l->named_path, CONFIG_ENV_PATH, &l->named, f) < 0)
+		if (read_dotenv(l, l->named_path, CONFIG_ENV_PATH, &l->named, f) < 0 && refuse(l, f) < 0)
 			return -1;
 	}
-	return read_arguments(l, args, f);
+	return read_arguments(l, args, f) < 0 ? refuse(l, f) : 0;
 }
 
 /* ---- Deciding: each setting's value from the highest source ---- */
@@ -396,6 +412,22 @@ out:
 	return rc;
 }
 
+/* A setting whose value is refused has its default, even if the other settings refuse that, too. */
+static int
+settle_around(struct config *c, struct load *l, size_t i, struct fail *f)
+{
+	if (settle(c, l, i, f) == 0)
+		return 0;
+	if (refuse(l, f) < 0)
+		return -1;
+	setting_free(c, &settings[i]);
+	l->picks[i] = (struct pick){ .source = CONFIG_DEFAULT };
+	if (settle(c, l, i, f) < 0 && f->kind == FAIL_SYSTEM)
+		return -1;
+	*f = (struct fail){ 0 };
+	return 0;
+}
+
 static void
 load_free(struct load *l)
 {
@@ -438,10 +470,9 @@ out:
 	return rc;
 }
 
-int
-config_load(struct config *c, const char *const *args, struct fail *f)
+static int
+load(struct config *c, struct load *l, const char *const *args, struct fail *f)
 {
-	struct load l = { .unknown_count = 0 };
 	int rc = -1;
 
 	*c = (struct config){ .origins = calloc(settings_count, sizeof(*c->origins)),
@@ -450,19 +481,40 @@ config_load(struct config *c, const char *const *args, struct fail *f)
 		fail_memory(f);
 		goto out;
 	}
-	if (read_sources(&l, args, f) < 0 || settle(c, &l, (size_t)config_find("LOCALE"), f) < 0)
+	if (read_sources(l, args, f) < 0 || settle_around(c, l, (size_t)config_find("LOCALE"), f) < 0)
 		goto out;
 	text_locale_set(c->locale);	/* what else is wrong is said in it */
-	if (warn_unknown(c, &l, f) < 0)
+	if (warn_unknown(c, l, f) < 0)
 		goto out;
 	for (size_t i = 0; i < settings_count; i++)
-		if (settings[i].offset != offsetof(struct config, locale) && settle(c, &l, i, f) < 0)
+		if (settings[i].offset != offsetof(struct config, locale) && settle_around(c, l, i, f) < 0)
 			goto out;
-	rc = read_token(c, f);
+	rc = read_token(c, f) < 0 ? refuse(l, f) : 0;
 out:
-	load_free(&l);
+	load_free(l);
 	if (rc < 0)
 		config_free(c);
+	return rc;
+}
+
+int
+config_load(struct config *c, const char *const *args, struct fail *f)
+{
+	struct load l = { .unknown_count = 0 };
+
+	return load(c, &l, args, f);
+}
+
+int
+config_load_around(struct config *c, const char *const *args, void (*refused)(const struct fail *why, void *arg),
+    void *arg, struct fail *f)
+{
+	struct load l = { .refused = refused, .arg = arg };
+	struct fail why = { 0 };	/* the caller's may be NULL */
+	int rc = load(c, &l, args, &why);
+
+	if (rc < 0 && f)
+		*f = why;
 	return rc;
 }
 

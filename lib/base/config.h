@@ -104,6 +104,12 @@ struct config_origin {
 };
 
 int config_load(struct config *c, const char *const *args, struct fail *f);
+/*
+ * The same for who is to tell all that is wrong: a source that cannot be read, or a value that cannot be used, is told to
+ * `refused` and then counts as not given. Fails only when memory is out.
+ */
+int config_load_around(struct config *c, const char *const *args, void (*refused)(const struct fail *why, void *arg),
+    void *arg, struct fail *f);
 void config_free(struct config *c);	/* wipes the secrets */
 
 /* For listing: setting i of config_count(), its KMI_ name, value as text (masked when secret) and help. */

@@ -316,6 +316,7 @@ setting_free(struct config *c, const struct setting *s)
 		if (*string)
 			explicit_bzero(*string, strlen(*string));
 		free(*string);
+		*string = NULL;
 		break;
 	case SETTING_NAME:
 	case SETTING_FOLDER:
@@ -326,6 +327,7 @@ setting_free(struct config *c, const struct setting *s)
 	case SETTING_URL:
 	case SETTING_ZONE:
 		free(*string);
+		*string = NULL;
 		break;
 	case SETTING_HOSTS:
 	case SETTING_PATTERNS:
@@ -333,6 +335,7 @@ setting_free(struct config *c, const struct setting *s)
 		for (char **item = *list; item && *item; item++)
 			free(*item);
 		free(*list);
+		*list = NULL;
 		break;
 	}
 }

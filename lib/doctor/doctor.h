@@ -24,6 +24,7 @@ struct doctor {
 	const struct config *config;
 	struct roster roster;
 	time_t now;
+	bool refused;		/* a setting was: its default stands in for it here, and nothing else runs */
 	const char *group;	/* of what is found from now on */
 	struct finding *findings;
 	size_t count;

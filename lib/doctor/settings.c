@@ -41,7 +41,8 @@ doctor_settings(struct doctor *d)
 
 	for (size_t i = 0; i < config_count(); i++)
 		changed += c->origins[i].source != CONFIG_DEFAULT;
-	doctor_found(d, FINDING_OK, "the settings load; %zu of %zu are not the default", changed, config_count());
+	if (!d->refused)
+		doctor_found(d, FINDING_OK, "the settings load; %zu of %zu are not the default", changed, config_count());
 	for (char **w = c->warnings; w && *w; w++) {
 		doctor_found(d, FINDING_WARN, "%s", *w);
 		doctor_remedy(d, "correct or remove it; `kmi config` lists the settings");

@@ -57,7 +57,15 @@ if [ "$page" ]; then
 fi
 
 KMI_DRY_RUN=maybe want_code=2 breaks "A value that is none" '`KMI_DRY_RUN=maybe` in the environment.' \
-	'KMI_DRY_RUN is "maybe" (environment); allowed' "run kmi doctor again"
+	'KMI_DRY_RUN is "maybe" (environment); allowed' "nothing starts before"
+printf 'KMI_DRY_RUN=0\nKMI_PROXY_TOKEN="open\n' >"$D/.env"
+want_code=2 breaks "A .env that does not parse" 'A quote is missing in the one of the working directory.' ".env: line 2" "nothing starts before"
+rm "$D/.env"
+KMI_UPSTREAM_ALLOWLIST=example.com KMI_PROXY_LISTEN=nowhere KMI_PROXY_MAX_RPS=-1 want_code=2 breaks "Several at once" \
+	'A host that the allowlist does not have, an address that is none, a number below 0.' "KMI_PROXY_MAX_RPS is" "KMI_PROXY_LISTEN is"
+KMI_DRY_RUN=maybe kmi doctor --clear-blocklist >"$D/out"
+is $? 2 "no orders are carried out on settings that are wrong"
+has "$(cat "$D/out")" "left as they are" "which is said"
 KMI_PROXY_LISEN=x want_code=0 breaks "A misspelt setting" '`KMI_PROXY_LISEN` instead of `KMI_PROXY_LISTEN`.' \
 	KMI_PROXY_LISEN KMI_PROXY_LISTEN
 mv "$D/auths" "$D/away"
