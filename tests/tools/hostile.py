@@ -131,13 +131,13 @@ def sends_for_ever():
     c = Client(b"POST " + BASE + b"/x HTTP/1.1\r\n" + HOST + b"Content-Length: 900000000\r\n\r\n")
     begin = time.monotonic()
     try:
-        while time.monotonic() - begin < 45:
+        while time.monotonic() - begin < 90:
             c.send(b"a" * 100000)
             time.sleep(0.005)
     except OSError:
         pass
     took = time.monotonic() - begin
-    ok(25 < took < 40, "one that never stops sending is not listened to for ever (%.0f s)" % took)
+    ok(25 < took < 80, "one that never stops sending is not listened to for ever (%.0f s)" % took)
 
 
 def pipelined_error():
