@@ -235,7 +235,9 @@ take_line(struct trace_growing *g, struct str *line)
 			return false;
 		}
 		g->given += (size_t)(newline - rest.p) + 1;
-		*line = g->overlong ? STR("") : (struct str){ rest.p, (size_t)(newline - rest.p) };
+		*line = (struct str){ rest.p, (size_t)(newline - rest.p) };
+		if (g->overlong || line->n > TRACE_LINE_MAX)
+			*line = STR("");
 		g->overlong = false;
 		return true;
 	}
