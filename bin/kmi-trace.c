@@ -738,12 +738,13 @@ main(int argc, char **argv)
 		}
 	if (optind < argc)
 		return program_usage(NAME, "unexpected argument: %s", argv[optind]);
-	if ((code = program_config(NAME, &c, NULL)) || (code = complete(&call)))
+	if ((code = program_config(NAME, &c, NULL)))
 		return code;
 	s.c = &c;
 	s.sets.config = &c;
 	look_detect(&s.look, STDOUT_FILENO, call.plain || call.no_color || c.plain || c.no_color);
-	code = answer(&s);
+	if ((code = complete(&call)) == 0)
+		code = answer(&s);
 	trace_sets_free(&s.sets);
 	config_free(&c);
 	return code;
