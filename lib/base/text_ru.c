@@ -2,6 +2,35 @@
 
 const struct text_entry text_ru[] = {
 	/* bin/kmi-config.c */
+	{ "--json, --explain and --curl do not go together",
+	  { "--json, --explain и --curl вместе не работают" } },
+	{ "--curl takes no name: %s", { "с --curl имя не указывают: %s" } },
+	{ "--curl shows the token: it writes to a pipe, not to a terminal",
+	  { "--curl показывает токен: вывод возможен в конвейер, но не на терминал" } },
+	{ "usage: kmi config [--json] [NAME]\n"
+	  "       kmi config --explain [NAME]\n"
+	  "       kmi config --curl | curl --config - URL\n"
+	  "\n"
+	  "Prints every setting with its value and where it came from; secrets are masked.\n"
+	  "With a NAME (KMI_DRY_RUN, or dry_run): that value alone.\n"
+	  "\n"
+	  "  --json      the same for scripts\n"
+	  "  --explain   what the settings mean, their defaults, and what is allowed\n"
+	  "  --curl      what curl needs to be let in: the token, and a socket's path; not to a\n"
+	  "              terminal\n"
+	  "  -h, --help  this text\n",
+	  { "использование: kmi config [--json] [ИМЯ]\n"
+	    "               kmi config --explain [ИМЯ]\n"
+	    "               kmi config --curl | curl --config - URL\n"
+	    "\n"
+	    "Показывает все настройки, их значения и откуда они взяты; секреты скрыты.\n"
+	    "С ИМЕНЕМ (KMI_DRY_RUN или dry_run) — только это значение.\n"
+	    "\n"
+	    "  --json      то же для программ\n"
+	    "  --explain   что значат настройки, значения по умолчанию и что допустимо\n"
+	    "  --curl      что нужно curl, чтобы его впустили: токен и путь сокета; не на\n"
+	    "              терминал\n"
+	    "  -h, --help  эта справка\n" } },
 	{ "NAME", { "ИМЯ" } },
 	{ "VALUE", { "ЗНАЧЕНИЕ" } },
 	{ "SOURCE", { "ОТКУДА" } },
@@ -11,27 +40,12 @@ const struct text_entry text_ru[] = {
 	{ "did you mean %s?", { "возможно, имелось в виду %s?" } },
 	{ "kmi-config lists them all", { "полный список: kmi config" } },
 	{ "one setting at a time: %s", { "по одной настройке за раз: %s" } },
-	{ "--json and --explain do not go together", { "--json и --explain вместе не работают" } },
-	{ "usage: kmi config [--json] [NAME]\n"
-	  "       kmi config --explain [NAME]\n"
-	  "\n"
-	  "Prints every setting with its value and where it came from; secrets are masked.\n"
-	  "With a NAME (KMI_DRY_RUN, or dry_run): that value alone.\n"
-	  "\n"
-	  "  --json      the same for scripts\n"
-	  "  --explain   what the settings mean, their defaults, and what is allowed\n"
-	  "  -h, --help  this text\n",
-	  { "использование: kmi config [--json] [ИМЯ]\n"
-	    "               kmi config --explain [ИМЯ]\n"
-	    "\n"
-	    "Показывает все настройки, их значения и откуда они взяты; секреты скрыты.\n"
-	    "С ИМЕНЕМ (KMI_DRY_RUN или dry_run) — только это значение.\n"
-	    "\n"
-	    "  --json      то же для программ\n"
-	    "  --explain   что значат настройки, значения по умолчанию и что допустимо\n"
-	    "  -h, --help  эта справка\n" } },
 
 	/* bin/kmi-doctor.c */
+	{ "correct it: nothing starts before; what follows is told as if it were not set",
+	  { "исправьте: до этого ничто не запустится; дальше сказано так, будто настройка не задана" } },
+	{ "the keys were left as they are", { "с ключами ничего не сделано" } },
+	{ "correct the settings first, then say so again", { "сначала исправьте настройки, потом повторите" } },
 	{ "Settings", { "Настройки" } },
 	{ "Keys", { "Ключи" } },
 	{ "Proxy", { "Прокси" } },
@@ -51,8 +65,6 @@ const struct text_entry text_ru[] = {
 	{ "--recheck-keys and --clear-blocklist: one at a time",
 	  { "--recheck-keys и --clear-blocklist — по одному" } },
 	{ "unexpected argument: %s", { "лишний аргумент: %s" } },
-	{ "correct it, then run kmi doctor again: the rest depends on it",
-	  { "исправьте и запустите kmi doctor снова: остальное зависит от этого" } },
 	{ "usage: kmi doctor [--recheck-keys | --clear-blocklist] [--json | --plain]\n"
 	  "\n"
 	  "Looks for what is wrong with this setup and says what to do about it.\n"
@@ -78,6 +90,72 @@ const struct text_entry text_ru[] = {
 	    "\n"
 	    "Код завершения: 0 — сбоев нет (предупреждения возможны), 1 — есть, 2 — неверный\n"
 	    "вызов или настройка.\n" } },
+
+	/* bin/kmi-e2e.sh */
+	{ "kmi-e2e --help tells more", { "подробнее: kmi-e2e --help" } },
+	{ "%s takes a whole number from 1 to 99999, but was given \"%s\"",
+	  { "%s принимает целое число от 1 до 99999, а указано «%s»" } },
+	{ "%s takes a number, but was given \"%s\"", { "%s принимает число, а указано «%s»" } },
+	{ "%s needs a value", { "%s требует значения" } },
+	{ "%s takes a path that begins with /, but was given \"%s\"",
+	  { "%s принимает путь, который начинается с /, а указано «%s»" } },
+	{ "%s takes http or https, but was given \"%s\"", { "%s принимает http или https, а указано «%s»" } },
+	{ "curl is not installed", { "программа curl не установлена" } },
+	{ "the proxy does not start", { "прокси не запускается" } },
+	{ "kmi doctor looks for the cause", { "kmi doctor поищет причину" } },
+	{ "%s of %s requests", { "запросов: %s из %s" } },
+	{ "%s requests to %s, %s answered well", { "запросов: %s, адрес %s, удачных ответов: %s" } },
+	{ "no answer", { "нет ответа" } },
+	{ "status %s", { "статус %s" } },
+	{ "%s of %s requests failed%s", { "не удалось запросов: %s из %s%s" } },
+	{ "the keys did not take turns: rotation is manual", { "ключи не чередовались: ротация ручная" } },
+	{ "kmi rotate auto makes every request choose", { "kmi rotate auto — и ключ выбирает каждый запрос" } },
+	{ "turns are not judged: KMI_ROTATE_STRATEGY is %s",
+	  { "чередование не оценивается: KMI_ROTATE_STRATEGY — %s" } },
+	{ "the trace shows a wrong choice", { "в журнале запросов есть неверный выбор" } },
+	{ "kmi trace --verify tells which one", { "kmi trace --verify скажет, какой" } },
+	{ "the keys did not take turns: confidence %s %%, and %s %% are asked for",
+	  { "ключи не чередовались: уверенность %s %%, а требуется %s %%" } },
+	{ "kmi keys tells what bars a key", { "kmi keys скажет, что мешает ключу" } },
+	{ "the keys took turns: confidence %s %%", { "ключи чередовались: уверенность %s %%" } },
+	{ "usage: kmi e2e [-n 50] [--batch 10] [--window 50] [--endpoint /models]\n"
+	  "               [--min-confidence 95] [--timeout 10] [--pause 0.5]\n"
+	  "               [--scheme http]\n"
+	  "\n"
+	  "Sends requests through the proxy, starting it if need be, and checks from the\n"
+	  "trace that the keys took turns.\n"
+	  "\n"
+	  "  -n NUMBER               requests to send\n"
+	  "  --batch NUMBER          of them at once\n"
+	  "  --window NUMBER         requests at the end of the trace to judge (those sent)\n"
+	  "  --endpoint PATH         what to ask for, below the base path\n"
+	  "  --min-confidence NUMBER how even the distribution must be, in percent\n"
+	  "  --timeout SECONDS       for each request\n"
+	  "  --pause SECONDS         between batches\n"
+	  "  --scheme http|https     how the proxy is called\n"
+	  "  -h, --help              this text\n"
+	  "\n"
+	  "Exit status: 0 when the distribution is even enough, 1 when it is not or a\n"
+	  "request failed, 2 for a wrong call or setting.",
+	  { "использование: kmi e2e [-n 50] [--batch 10] [--window 50] [--endpoint /models]\n"
+	    "                       [--min-confidence 95] [--timeout 10] [--pause 0.5]\n"
+	    "                       [--scheme http]\n"
+	    "\n"
+	    "Шлёт запросы через прокси (если надо, запускает его) и проверяет по журналу\n"
+	    "запросов, что ключи чередовались.\n"
+	    "\n"
+	    "  -n ЧИСЛО                сколько запросов\n"
+	    "  --batch ЧИСЛО           по сколько сразу\n"
+	    "  --window ЧИСЛО          сколько последних запросов журнала оценить\n"
+	    "  --endpoint ПУТЬ         что запрашивать, после базового пути\n"
+	    "  --min-confidence ЧИСЛО  какой должна быть равномерность, в процентах\n"
+	    "  --timeout СЕКУНДЫ       на каждый запрос\n"
+	    "  --pause СЕКУНДЫ         между порциями\n"
+	    "  --scheme http|https     как обращаться к прокси\n"
+	    "  -h, --help              эта справка\n"
+	    "\n"
+	    "Код завершения: 0 — распределение достаточно ровное, 1 — нет или запрос не\n"
+	    "удался, 2 — неверный вызов или настройка." } },
 
 	/* bin/kmi-handle.c */
 	{ "the listening socket named kmi-tls is no unix socket but %s",
