@@ -131,7 +131,7 @@ uninstall:
 # A real systemd, with the package: needs root.
 check-systemd: build-all
 	@scripts/packages.sh build boot
-	@prove -v tests/systemd/boot.t
+	@KMI_BURST=2000 prove -v tests/systemd/boot.t
 
 deb:
 	@scripts/deb.sh $(VERSION) $(BUILD)/deb

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/fsuid.h>
 #include <sys/time.h>
 #include <unistd.h>
 
@@ -122,6 +123,60 @@ file_write_all(int fd, struct str s)
 	return 0;
 }
 
+/*
+ * root, by sudo, beside a proxy of another user: what it makes in that user's folder is made as he would make it, so that his
+ * proxy can go on with it, and no link of his leads root astray. True when theirs() has to be ended by ours().
+ */
+static bool
+theirs(const char *path)
+{
+	char *copy;
+	struct stat st;
+	bool yes;
+
+	if (geteuid() != 0 || !(copy = strdup(path)))
+		return false;
+	yes = stat(dirname(copy), &st) == 0 && st.st_uid != 0;
+	free(copy);
+	if (yes) {
+		setfsgid(st.st_gid);
+		setfsuid(st.st_uid);
+	}
+	return yes;
+}
+
+static void
+ours(void)
+{
+	int saved = errno;
+
+	setfsuid(geteuid());
+	setfsgid(getegid());
+	errno = saved;
+}
+
+int
+file_make(const char *path, int flags)
+{
+	bool as_owner = theirs(path);
+	int fd = open(path, flags | O_CREAT | O_CLOEXEC, 0600);
+
+	if (as_owner)
+		ours();
+	return fd;
+}
+
+static int
+make_folder(const char *path)
+{
+	bool as_owner = theirs(path);
+	int rc = mkdir(path, 0700);
+
+	if (as_owner)
+		ours();
+	return rc;
+}
+
 int
 file_replace(const char *path, struct str content, bool sync, struct fail *f)
 {
@@ -138,7 +193,7 @@ file_replace(const char *path, struct str content, bool sync, struct fail *f)
 		fail_memory(f);
 		goto out;
 	}
-	fd = open(temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+	fd = file_make(temp, O_WRONLY | O_EXCL | O_NOFOLLOW);
 	if (fd < 0) {
 		fail_sys(f, "create %s", temp);
 		goto out;
@@ -196,7 +251,7 @@ file_mkdirs(const char *path, struct fail *f)
 		if (was != '/' && was != '\0')
 			continue;
 		*p = '\0';
-		if (mkdir(copy, 0700) < 0 && errno != EEXIST)
+		if (make_folder(copy) < 0 && errno != EEXIST)
 			rc = fail_sys(f, "create folder %s", copy);
 		*p = was;
 		if (was == '\0')
@@ -258,7 +313,7 @@ file_unlock_fd(int fd)
 int
 file_lock(const char *path, int timeout_ms, struct fail *f)
 {
-	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOCTTY, 0600);
+	int fd = file_make(path, O_RDWR | O_NOCTTY);
 
 	if (fd < 0)
 		return fail_sys(f, "open %s", path);
@@ -355,12 +410,12 @@ file_lines_close(struct file_lines *l)
 static int
 lines_open(struct file_lines *l, const char *path, struct fail *f)
 {
-	int flags = O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
-	int fd = open(path, flags | O_NOATIME, 0600);
+	int flags = O_RDWR | O_APPEND | O_NOCTTY | O_NONBLOCK;
+	int fd = file_make(path, flags | O_NOATIME);
 
 	/* Looking at the last byte of a file just written would mark its inode dirty each time; owners can say no. */
 	if (fd < 0 && errno == EPERM)
-		fd = open(path, flags, 0600);
+		fd = file_make(path, flags);
 	if (fd < 0)
 		return fail_sys(f, "open %s", path);
 	*l = (struct file_lines){ .path = strdup(path), .fd = fd, .looked = clock_wall() };

@@ -44,6 +44,12 @@ int file_replace(const char *path, struct str content, bool sync, struct fail *f
  */
 bool file_tighten(const char *path);
 
+/*
+ * open() with O_CREAT and O_CLOEXEC, 0600. What root makes in the folder of another user (sudo, beside a proxy that runs as
+ * that user) belongs to him; file_replace(), file_mkdirs(), file_lock() and file_append_line() make theirs so, too.
+ */
+int file_make(const char *path, int flags);
+
 /* Makes a folder and its parents; existing ones are left as they are. */
 int file_mkdirs(const char *path, struct fail *f);
 

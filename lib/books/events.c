@@ -180,7 +180,7 @@ stamp_due(const char *path)
 
 	if (stat(path, &st) == 0 && !is_old(&st))
 		return 0;
-	fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	fd = file_make(path, O_WRONLY | O_EXCL);
 	if (fd >= 0) {
 		close(fd);
 		return 1;

@@ -1,6 +1,7 @@
 #include "keys/refresh.h"
 
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/trust.h"
 #include "keys/auths.h"
 #include "keys/health.h"
@@ -94,7 +95,7 @@ refresh_due(const struct config *c, time_t last, time_t now)
 		return false;
 	path = lock_path(c);
 	if (path && (stat(path, &st) < 0 || now - st.st_mtime >= TRY_AGAIN_SECONDS || st.st_mtime > now)) {
-		int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+		int fd = file_make(path, O_WRONLY);
 
 		due = fd >= 0 && futimens(fd, NULL) == 0;
 		if (fd >= 0)

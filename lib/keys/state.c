@@ -22,9 +22,9 @@
 
 /* A read-only folder or file is good enough to lock, and to read. */
 static int
-open_best(const char *path, int flags)
+open_best(const char *path, bool make)
 {
-	int fd = open(path, O_RDWR | O_CLOEXEC | O_NOCTTY | O_NONBLOCK | flags, 0600);
+	int flags = O_RDWR | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, fd = make ? file_make(path, flags) : open(path, flags);
 
 	if (fd < 0 && (errno == EACCES || errno == EROFS || errno == EPERM))
 		fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
@@ -37,7 +37,7 @@ open_lock(struct state_file *sf, struct fail *f)
 	if (sf->lock_fd >= 0)
 		close(sf->lock_fd);
 	sf->pid = getpid();
-	sf->lock_fd = open_best(sf->lock_path, O_CREAT);
+	sf->lock_fd = open_best(sf->lock_path, true);
 	if (sf->lock_fd < 0)
 		return fail_sys(f, "open %s", sf->lock_path);
 	return 0;
@@ -158,7 +158,7 @@ follow(struct state_file *sf, struct fail *f)
 	}
 	if (sf->fd >= 0)
 		close(sf->fd);
-	sf->fd = open_best(sf->path, 0);
+	sf->fd = open_best(sf->path, false);
 	if (sf->fd < 0)
 		return fail_sys(f, "open %s", sf->path);
 	return look(sf, f);

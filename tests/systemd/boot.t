@@ -1,6 +1,6 @@
 #!/bin/bash
 # Builds the Debian package, boots a real systemd over a throw-away copy of this machine with it, and runs inside.sh there.
-# KMI_BOOT_ROOT names another tree to boot, such as a fresh debootstrap.
+# KMI_BOOT_ROOT names another tree to boot (it needs curl, jq, openssl and python3), KMI_BURST how many connections are a burst.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 build=${BUILD:-build}
@@ -16,9 +16,11 @@ if command -v lintian >/dev/null; then
 	[ -z "$lint" ] || { printf '%s\n' "Bail out! $lint"; exit 1; }
 fi
 out=$(mktemp)
-trap 'rm -f "$out"' EXIT
+more=$(mktemp -d)
+trap 'rm -rf "$out" "$more"' EXIT
+echo "${KMI_BURST:-500}" >"$more/burst"
 tests/systemd/boot.sh "${KMI_BOOT_ROOT:-/}" tests/systemd/inside.sh "$out" "$deb" "$build/tests/tools/load" tests/tools/fakekimi.py \
-	tests/tools/make-certs.sh
+	tests/tools/make-certs.sh "$more/burst"
 code=$?
 cat "$out"
 exit $code
