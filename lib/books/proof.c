@@ -12,6 +12,17 @@ is(const char *a, const char *b)
 	return a && b && strcmp(a, b) == 0;
 }
 
+static bool
+is_first_choice(const char *choice)
+{
+	static const char *const all[] = { "turn", "own_turn", "active", "session", "most_quota", "probe" };
+
+	for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++)
+		if (is(choice, all[i]))
+			return true;
+	return false;
+}
+
 /* The place that a turn and the keys it went past lead to. */
 static enum proof
 prove_turn(const struct trace_line *l, char *const *eligible, size_t count, struct fail *why)
@@ -33,8 +44,9 @@ prove_turn(const struct trace_line *l, char *const *eligible, size_t count, stru
 	return PROOF_WRONG;
 }
 
+/* Rules that choose by more than the trace tells: what it can show is that nobody unfit was used. */
 static enum proof
-prove_active(const struct trace_line *l, char *const *eligible, size_t count, struct fail *why)
+prove_member(const struct trace_line *l, char *const *eligible, size_t count, struct fail *why)
 {
 	if (!count)
 		return PROOF_OPEN;
@@ -53,8 +65,8 @@ prove_first(const struct trace_line *l, char *const *eligible, size_t count, str
 
 	if (is(choice, "turn") || is(choice, "own_turn") || (!*choice && l->rotation_index >= 0))
 		return prove_turn(l, eligible, count, why);
-	if (is(choice, "active"))
-		return prove_active(l, eligible, count, why);
+	if (is(choice, "active") || is(choice, "session") || is(choice, "most_quota"))
+		return prove_member(l, eligible, count, why);
 	if (is(choice, "probe")) {
 		if (!l->eligible_count)
 			return PROOF_RIGHT;
@@ -93,7 +105,7 @@ prove_another(const struct trace_line *l, int n, struct fail *why)
 		    a->account ? a->account : "?");
 		return PROOF_WRONG;
 	}
-	if (!is(a->choice, "turn") && !is(a->choice, "own_turn") && !is(a->choice, "active") && !is(a->choice, "probe"))
+	if (!is_first_choice(a->choice))
 		return PROOF_OPEN;
 	fail_set(why, FAIL_INPUT, "attempt %d was chosen as if it were the first (%s)", n + 1, a->choice);
 	return PROOF_WRONG;

@@ -135,6 +135,8 @@ choice_words(const char *choice)
 		{ "turn", N_("its turn in the rotation") },
 		{ "own_turn", N_("its turn, as this process counted: the books could not be written") },
 		{ "active", N_("the active key, or the next fit one") },
+		{ "session", N_("the key of its conversation") },
+		{ "most_quota", N_("one with most quota left") },
 		{ "other_account", N_("another account") },
 		{ "other_key", N_("another key; every account was tried") },
 		{ "again", N_("the same key again") },
@@ -247,7 +249,7 @@ trace_text_why(struct buf *out, const struct look *look, const struct trace_line
 	if (l->rotation_index >= 0)
 		buf_printf(out, _("  rotation, turn %lld: "), (long long)l->rotation_index);
 	else
-		buf_puts(out, l->eligible_count ? _("  manual mode: ") : _("  no choice: "));
+		buf_puts(out, l->eligible_count ? _("  without a turn: ") : _("  no choice: "));
 	put_among(out, l, labels, count);
 	if (l->passed > 0) {
 		buf_puts(out, "\n  ");

@@ -31,6 +31,8 @@ static const struct situation {
 	{ "a newer kmi", 4, 0, 3, { { "a", "a", "by_moonlight", "ok" } }, PROOF_OPEN },
 	{ "manual", -1, 0, 3, { { "c", "c", "active", "ok" } }, PROOF_RIGHT },
 	{ "manual, not fit", -1, 0, 2, { { "c", "c", "active", "ok" } }, PROOF_WRONG },
+	{ "by session", -1, 0, 3, { { "b", "b", "session", "ok" } }, PROOF_RIGHT },
+	{ "by quota, not fit", -1, 0, 2, { { "c", "c", "most_quota", "ok" } }, PROOF_WRONG },
 	{ "a probe", -1, -1, 0, { { "c", "c", "probe", "ok" } }, PROOF_RIGHT },
 	{ "a probe, but keys were fit", -1, 0, 2, { { "c", "c", "probe", "ok" } }, PROOF_WRONG },
 	{ "no attempt", 3, 0, 3, { { NULL, NULL, "", "" } }, PROOF_OPEN },
