@@ -80,7 +80,7 @@ struct config {
 	enum locale locale;
 	bool plain, no_color;
 	char *audit_actor;
-	bool enforce_file_perms;
+	bool enforce_file_perms, sandbox;
 
 	/* How it was found: one entry a setting, in table order; and what was odd. */
 	struct config_origin *origins;

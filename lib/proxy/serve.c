@@ -10,6 +10,7 @@
 #include "proxy/aside.h"
 #include "proxy/conn.h"
 #include "proxy/exchange.h"
+#include "proxy/narrow.h"
 #include "proxy/reply.h"
 #include "proxy/request.h"
 
@@ -37,9 +38,9 @@ int
 serve_open(struct serve *s, const struct config *c, struct fail *f)
 {
 	*s = (struct serve){ .config = c };
-	if (keyring_open(&s->keyring, c, trace_set, f) < 0)
+	if (keyring_open(&s->keyring, c, trace_set, f) < 0 || forward_open(&s->forward, c, f) < 0)
 		return -1;
-	return forward_open(&s->forward, c, f);
+	return narrow_handler(c, f);
 }
 
 void
