@@ -41,6 +41,10 @@ const struct text_entry text_ru[] = {
 	{ "kmi-config lists them all", { "полный список: kmi config" } },
 	{ "one setting at a time: %s", { "по одной настройке за раз: %s" } },
 
+	/* lib/base/sandbox.c */
+	{ "give up new privileges", { "отказ от новых привилегий" } },
+	{ "enter the sandbox", { "вход в песочницу" } },
+
 	/* bin/kmi-doctor.c */
 	{ "correct it: nothing starts before; what follows is told as if it were not set",
 	  { "исправьте: до этого ничто не запустится; дальше сказано так, будто настройка не задана" } },
@@ -1026,6 +1030,8 @@ const struct text_entry text_ru[] = {
 	{ "no bars, boxes or colours", { "без полос, рамок и цвета" } },
 	{ "no colours", { "без цвета" } },
 	{ "who is named in audit events", { "чьё имя пишется в события аудита" } },
+	{ "handlers reach only what they need, where the kernel has Landlock",
+	  { "обработчикам доступно только необходимое (если в ядре есть Landlock)" } },
 	{ "tighten folders to 0700 and files to 0600", { "ужесточать права: каталоги 0700, файлы 0600" } },
 	{ "1/true/yes/on or 0/false/no/off", { "1/true/yes/on или 0/false/no/off" } },
 	{ "a whole number from %lld to %lld", { "целое число от %lld до %lld" } },
