@@ -41,6 +41,14 @@ const struct text_entry text_ru[] = {
 	{ "kmi-config lists them all", { "полный список: kmi config" } },
 	{ "one setting at a time: %s", { "по одной настройке за раз: %s" } },
 
+	{ "the sandbox of the handlers is switched off", { "песочница обработчиков выключена" } },
+	{ "KMI_SANDBOX=1 switches it on", { "KMI_SANDBOX=1 включает её" } },
+	{ "this kernel has no Landlock: the handlers are held by file permissions alone",
+	  { "в этом ядре нет Landlock: обработчиков ограничивают только права на файлы" } },
+	{ "a kernel from 5.13 on has it; the units of systemd do much of the same",
+	  { "он есть в ядрах начиная с 5.13; многое из этого делают и юниты systemd" } },
+	{ "the handlers are in a sandbox (Landlock %d)", { "обработчики работают в песочнице (Landlock %d)" } },
+
 	/* lib/base/sandbox.c */
 	{ "give up new privileges", { "отказ от новых привилегий" } },
 	{ "enter the sandbox", { "вход в песочницу" } },

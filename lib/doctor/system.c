@@ -1,4 +1,5 @@
 #include "base/file.h"
+#include "base/sandbox.h"
 #include "doctor/doctor.h"
 
 #include <dirent.h>
@@ -93,9 +94,27 @@ check_units(struct doctor *d)
 	}
 }
 
+/* What holds the handlers, beside what a unit may do. */
+static void
+check_sandbox(struct doctor *d)
+{
+	int version = sandbox_version();
+
+	if (!d->config->sandbox) {
+		doctor_found(d, FINDING_NOTE, "the sandbox of the handlers is switched off");
+		doctor_remedy(d, "KMI_SANDBOX=1 switches it on");
+	} else if (version == 0) {
+		doctor_found(d, FINDING_NOTE, "this kernel has no Landlock: the handlers are held by file permissions alone");
+		doctor_remedy(d, "a kernel from 5.13 on has it; the units of systemd do much of the same");
+	} else {
+		doctor_found(d, FINDING_OK, "the handlers are in a sandbox (Landlock %d)", version);
+	}
+}
+
 void
 doctor_system(struct doctor *d)
 {
+	check_sandbox(d);
 	check_trust(d);
 	check_clock(d);
 	check_units(d);
