@@ -12,8 +12,10 @@ text=() title=
 
 # On the page the folders of this test are somebody's home.
 neutral() {
+	local fake
+	fake=$(cat "$D/port" 2>/dev/null || echo 0)
 	sed -e "s#$D/home#~#g; s#$D/state#~/.kmi#g; s#$D/auths#~/.kimi/_auths#g; s#$D#~#g; s#127.0.0.1:${PORT:-0}#127.0.0.1:54123#g" \
-		-e "s#127.0.0.1:$(cat "$D/port" 2>/dev/null || echo 0)#api.kimi.com#g; s#:${PORT:-0}\\b#:54123#g" \
+		-e "s#the host 127.0.0.1 is#the host api.kimi.com is#; s#https://127.0.0.1:$fake#https://api.kimi.com#g; s#:\\(${PORT:-0}\\|$fake\\|${free:-0}\\)\\b#:54123#g" \
 		-e 's#(process [0-9]*)#(process 4711)#; s#process [0-9]* holds#process 4711 holds#; s#kill -CONT [0-9]*#kill -CONT 4711#' \
 		-e 's#python3#nginx#; s#corrupt\.[0-9]*#corrupt.20261121081500#; s#[0-9]\{4\}-[0-9-]* [0-9:]* +0000#2026-12-01 12:00:00 +0000#'
 }
@@ -61,8 +63,8 @@ KMI_DRY_RUN=maybe want_code=2 breaks "A value that is none" '`KMI_DRY_RUN=maybe`
 printf 'KMI_DRY_RUN=0\nKMI_PROXY_TOKEN="open\n' >"$D/.env"
 want_code=2 breaks "A .env that does not parse" 'A quote is missing in the one of the working directory.' ".env: line 2" "nothing starts before"
 rm "$D/.env"
-KMI_UPSTREAM_ALLOWLIST=example.com KMI_PROXY_LISTEN=nowhere KMI_PROXY_MAX_RPS=-1 want_code=2 breaks "Several at once" \
-	'A host that the allowlist does not have, an address that is none, a number below 0.' "KMI_PROXY_MAX_RPS is" "KMI_PROXY_LISTEN is"
+KMI_UPSTREAM_ALLOWLIST=example.com KMI_TIMEZONE=Mars KMI_PROXY_MAX_RPS=-1 want_code=2 breaks "Several at once" \
+	'A host that the allowlist does not have, a zone that is none, a number below 0.' "KMI_PROXY_MAX_RPS is" "KMI_TIMEZONE is"
 KMI_DRY_RUN=maybe kmi doctor --clear-blocklist >"$D/out"
 is $? 2 "no orders are carried out on settings that are wrong"
 has "$(cat "$D/out")" "left as they are" "which is said"
@@ -84,7 +86,8 @@ fake_script '[]'
 is "$(kmi doctor --recheck-keys --json | jq -r .ok)" true "--recheck-keys: a key that answers well is free again"
 kmi doctor --clear-blocklist >/dev/null
 is "$(kmi keys --json | jq -r '[.keys[].until] | map(select(.)) | length')" 0 "--clear-blocklist: and so is the other"
-KMI_PROXY_LISTEN=127.0.0.1:$(cat "$D/port") breaks "A port that another program holds" 'Something else listens where the proxy should.' \
+held=127.0.0.1:$(cat "$D/port")
+KMI_PROXY_LISTEN=$held KIMI_BASE_URL=http://$held/kmi-rotor/v1 breaks "A port that another program holds" 'Something else listens where the proxy should.' \
 	"is held by another program: python3" "KMI_PROXY_LISTEN="
 free=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
 KMI_PROXY_LISTEN=127.0.0.1:$free KIMI_BASE_URL=http://127.0.0.1:$free/kmi-rotor/v1 want_code=0 \
@@ -104,7 +107,7 @@ cp "$D/state/state.json" "$D/keep.json"
 echo '{"schema_version": 1, "keys": {' >"$D/state/state.json"
 chat
 want_code=0 breaks "A damaged state.json" 'It was cut short, then a request came.' "was set aside as state.json.corrupt" "delete it"
-rm -f "$D"/state/state.json.corrupt*
+rm -f "$D"/state/state.json.corrupt* "$D/state/logs/kmi.log"
 sed 's/"schema_version": 1/"schema_version": 9/' "$D/keep.json" >"$D/state/state.json"
 breaks "A state.json of a newer kmi" 'Its `schema_version` is 9.' "state.json:" "a newer kmi wrote it"
 cp "$D/keep.json" "$D/state/state.json"
