@@ -22,6 +22,7 @@
 #include "base/superserver.h"
 #include "base/text.h"
 #include "books/events.h"
+#include "books/trace_filter.h"
 #include "keys/auths.h"
 
 #include <fcntl.h>
@@ -453,7 +454,9 @@ main(int argc, char **argv)
 {
 	const char *slash = strrchr(argv[0], '/');
 	struct choices o = { .lines = 20 };
+	const char *since = NULL;
 	struct config c;
+	struct fail f = { 0 };
 	int opt, code;
 
 	name = slash ? slash + 1 : argv[0];
@@ -486,8 +489,7 @@ main(int argc, char **argv)
 			o.app = true;
 			break;
 		case 's':
-			if (clock_parse_since(str_from(optarg), clock_wall(), &o.since) < 0)
-				return program_usage(name, CLOCK_SINCE_WANTED, optarg);
+			since = optarg;
 			break;
 		default:
 			return program_option_error(name, argv, opt, options);
@@ -499,7 +501,11 @@ main(int argc, char **argv)
 		return code;
 	if (!find_paths(&c))
 		return 1;
-	code = act(&c, &o);
+	/* In the configured zone, so not before. */
+	if (since && trace_filter_since(since, clock_wall(), &o.since, &f) < 0)
+		code = program_fail(name, &f);
+	else
+		code = act(&c, &o);
 	free_paths();
 	config_free(&c);
 	return program_end(name, code);

@@ -6,8 +6,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#define SPAN_MAX 315360000	/* ten years: who asks for more means everything */
-
 time_t
 clock_wall(void)
 {
@@ -144,25 +142,6 @@ clock_parse(struct str s, time_t *out)
 		return -1;
 	*out -= (sign == '-' ? -1 : 1) * (oh * 3600 + om * 60);
 	return 0;
-}
-
-int
-clock_parse_since(struct str s, time_t now, time_t *out)
-{
-	static const struct {
-		char letter;
-		int seconds;
-	} units[] = { { 's', 1 }, { 'm', 60 }, { 'h', 3600 }, { 'd', 86400 }, { 'w', 7 * 86400 } };
-	long long n;
-
-	for (size_t i = 0; s.n && i < sizeof(units) / sizeof(*units); i++)
-		if (s.p[s.n - 1] == units[i].letter) {
-			if (str_int(str_sub(s, 0, s.n - 1), 1, SPAN_MAX / units[i].seconds, &n) < 0)
-				return -1;
-			*out = now - (time_t)n * units[i].seconds;
-			return 0;
-		}
-	return clock_parse(s, out);
 }
 
 int

@@ -27,13 +27,6 @@ void clock_iso(time_t t, char out[CLOCK_ISO_SIZE]);
 int clock_parse(struct str s, time_t *out);
 /* An HTTP date, the one form senders use today: "Sun, 06 Nov 1994 08:49:37 GMT". */
 int clock_parse_http(struct str s, time_t *out);
-/*
- * When a "--since" begins: a span before now ("90s", "10m", "2h", "3d", "1w"), or a time as clock_parse() reads it. -1
- * when it is neither; CLOCK_SINCE_WANTED then says what is, for program_usage().
- */
-int clock_parse_since(struct str s, time_t now, time_t *out);
-#define CLOCK_SINCE_WANTED \
-	"--since takes a span (90s, 10m, 2h, 3d, 1w) or a time (2026-02-02T15:30:00Z), but was given '%s'"
 /* Days since 1970 of a date of the Gregorian calendar. */
 int64_t clock_days(int year, int month, int day);
 

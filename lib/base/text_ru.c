@@ -501,10 +501,6 @@ const struct text_entry text_ru[] = {
 	  { "он появляется, когда прокси запущен через `kmi proxy`" } },
 	{ "run tail", { "не удалось запустить tail" } },
 	{ "--lines takes a number, but was given '%s'", { "--lines принимает число, а указано «%s»" } },
-	{ "--since takes a span (90s, 10m, 2h, 3d, 1w) or a time (2026-02-02T15:30:00Z), but was "
-	  "given '%s'",
-	  { "--since принимает промежуток (90s, 10m, 2h, 3d, 1w) или время (2026-02-02T15:30:00Z), "
-	    "а указано «%s»" } },
 	{ "usage: kmi proxy [--foreground]\n"
 	  "       kmi proxy-stop [-y] [-f]\n"
 	  "       kmi proxy-restart\n"

@@ -50,7 +50,7 @@ is "$(seen --since 10s)" "" "nothing, when there is nothing so young"
 cp "$D/kmi.log" "$D/state/logs/kmi.log"
 for wrong in yesterday 10 -5m ""; do
 	kmi proxy-logs --app --no-follow --since "$wrong"
-	is "$? $(grep -c '90s, 10m, 2h, 3d, 1w' "$D/err")" "2 1" "--since '$wrong': exit 2, with the forms it takes"
+	is "$? $(grep -c '30s, 10m, 2h, 1d or 1w' "$D/err")" "2 1" "--since '$wrong': exit 2, with the forms it takes"
 done
 kmi proxy-logs --no-follow --since 10m
 is "$? $(grep -c -e '--app' "$D/err")" "2 1" "the output of the proxy has no times: exit 2, and where there are"
