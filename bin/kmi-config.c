@@ -30,8 +30,8 @@ static const char usage[] =
     "\n"
     "  --json      the same for scripts\n"
     "  --explain   what the settings mean, their defaults, and what is allowed\n"
-    "  --curl      what curl needs to be let in: the token, and a socket's path; not to a\n"
-    "              terminal\n"
+    "  --curl      what curl needs to be let in: the token, and a socket's path; not\n"
+    "              to a terminal\n"
     "  -h, --help  this text\n";
 
 static const struct option options[] = {

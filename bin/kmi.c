@@ -185,11 +185,6 @@ run_old(const struct places *p, size_t which, char **rest)
 	char *argv[] = { NULL, NULL, NULL };
 	char path[PATH_MAX];
 
-	/* `--trace --all` is one: all lines, not the last few. */
-	if (strcmp(command, "trace") == 0 && *rest && strcmp(*rest, "--all") == 0) {
-		argv[1] = *rest;
-		rest++;
-	}
 	for (char **a = rest; *a; a++)
 		for (size_t i = 0; i < sizeof(old_flags) / sizeof(*old_flags); i++)
 			if (strcmp(*a, old_flags[i].flag) == 0)

@@ -100,8 +100,9 @@ prove_another(const struct trace_line *l, int n, struct fail *why)
 	if (is(a->choice, "other_account") || is(a->choice, "other_key")) {
 		if (!key && account == is(a->choice, "other_key"))
 			return PROOF_RIGHT;
-		fail_set(why, FAIL_INPUT, "attempt %d was to be on another %s, but %s (account %s) is not", n + 1,
-		    is(a->choice, "other_key") ? "key of a tried account" : "account", a->label ? a->label : "?",
+		fail_set(why, FAIL_INPUT, is(a->choice, "other_key") ?
+		    "attempt %d was to be on another key of a tried account, but %s (account %s) is not" :
+		    "attempt %d was to be on another account, but %s (account %s) is not", n + 1, a->label ? a->label : "?",
 		    a->account ? a->account : "?");
 		return PROOF_WRONG;
 	}

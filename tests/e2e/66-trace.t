@@ -224,8 +224,8 @@ TERM=dumb trace --no-follow --lines 1
 is "$code" 0 "TERM=dumb"
 is "$("$T" --no-follow >/dev/full 2>/dev/null; echo $?)" 1 "a full disk is an error"
 has "$("$T" --help)" 'usage: kmi trace' "help"
-"$BIN/kmi" --trace --all </dev/null >"$D/old" 2>&1 &
+"$BIN/kmi" --trace </dev/null >"$D/old" 2>&1 &
 O=$!
 started+=($O)
-ok "kmi --trace --all, as the older tool had it" until_true 5 test -s "$D/old"
+ok "kmi --trace, as the older tool had it" until_true 5 test -s "$D/old"
 finish

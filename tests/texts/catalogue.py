@@ -37,7 +37,7 @@ TOKEN = re.compile(r'''
   | (?P<other>.)
 ''', re.X | re.M)
 USAGE = re.compile(r'\bchar\s+usage\w*\[\]\s*=\s*((?:"(?:[^"\\\n]|\\.)*"\s*|\#.*\n)+);')
-SHELL = re.compile(r"(?:\bsay |^usage=)'([^']*)'", re.M)
+SHELL = re.compile(r"""(?:\bsay |^usage=)(?:'([^']*)'|"([^"$`\\]*)")""", re.M)
 CONVERSION = re.compile(r"%(?:(\d+)\$)?([-+ #0]*)(\*|\d+)?(?:\.(\*|\d+))?(hh|h|ll|l|z|j|t)?([diouxXeEfgGcsp%])")
 ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "a": "\a", "b": "\b", "f": "\f", "v": "\v", "0": "\0"}
 FLAGS = ["-std=c11", "-D_GNU_SOURCE", "-DTEXT_COLLECT", '-DKMI_VERSION="0"', '-DKMI_LIBEXEC="/"', "-iquote", "lib",
@@ -119,7 +119,7 @@ def texts_of_the_code():
     for path in sorted(glob.glob("bin/*.sh")):
         with open(path, encoding="utf-8") as f:
             for m in SHELL.finditer(f.read()):
-                found.setdefault(m[1], (path, "text"))
+                found.setdefault(m[1] or m[2], (path, "text"))
     return found
 
 
