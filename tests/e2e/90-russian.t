@@ -40,7 +40,7 @@ page() {
 		is "$(diff "$golden/$name.$language" "$D/page" 2>&1)" "" "$name, $language: as in tests/golden"
 	done
 }
-[ ! -e "$golden/kmi.en" ] || page kmi kmi --help
+page kmi kmi --help
 page keys kmi keys --plain
 page status kmi status --plain
 page config kmi config
@@ -74,7 +74,6 @@ for c in $(kmi help | sed -n 's/^  \([a-z][a-z0-9-]*\)  .*/\1/p'); do
 	is "$(grep -v '[а-яё]' "$D/ru" | grep -E '[a-z]+ [a-z]+ [a-z]+' | grep -v -- ' kmi ')" "" "kmi $c --help: every line is Russian"
 	is "$(wide -h "$D/en" "$D/ru")" "" "kmi $c --help: within 80 columns"
 	[ -n "${UPDATE:-}" ] && cp "$D/ru" "$golden/help-$c.ru" && cp "$D/en" "$golden/help-$c.en"
-	[ -e "$golden/help-$c.en" ] || continue
 	is "$(diff "$golden/help-$c.en" "$D/en" 2>&1; diff "$golden/help-$c.ru" "$D/ru" 2>&1)" "" "kmi $c --help: as in tests/golden"
 done
 
