@@ -2,11 +2,20 @@
 
 const struct text_entry text_ru[] = {
 	/* bin/kmi-config.c */
+	{ "NAME", { "ИМЯ" } },
+	{ "VALUE", { "ЗНАЧЕНИЕ" } },
+	{ "SOURCE", { "ОТКУДА" } },
+	{ "    default: %.*s\n", { "    по умолчанию: %.*s\n" } },
+	{ "    allowed: %.*s\n", { "    допустимо: %.*s\n" } },
+	{ "unknown setting %s", { "нет настройки %s" } },
+	{ "did you mean %s?", { "возможно, имелось в виду %s?" } },
+	{ "kmi-config lists them all", { "полный список: kmi config" } },
+	{ "one setting at a time: %s", { "по одной настройке за раз: %s" } },
 	{ "--json, --explain and --curl do not go together",
 	  { "--json, --explain и --curl вместе не работают" } },
 	{ "--curl takes no name: %s", { "с --curl имя не указывают: %s" } },
 	{ "--curl shows the token: it writes to a pipe, not to a terminal",
-	  { "--curl показывает токен: вывод возможен в конвейер, но не на терминал" } },
+	  { "--curl показывает токен: он пишет в канал, а не на терминал" } },
 	{ "usage: kmi config [--json] [NAME]\n"
 	  "       kmi config --explain [NAME]\n"
 	  "       kmi config --curl | curl --config - URL\n"
@@ -16,8 +25,8 @@ const struct text_entry text_ru[] = {
 	  "\n"
 	  "  --json      the same for scripts\n"
 	  "  --explain   what the settings mean, their defaults, and what is allowed\n"
-	  "  --curl      what curl needs to be let in: the token, and a socket's path; not to a\n"
-	  "              terminal\n"
+	  "  --curl      what curl needs to be let in: the token, and a socket's path; not\n"
+	  "              to a terminal\n"
 	  "  -h, --help  this text\n",
 	  { "использование: kmi config [--json] [ИМЯ]\n"
 	    "               kmi config --explain [ИМЯ]\n"
@@ -28,36 +37,10 @@ const struct text_entry text_ru[] = {
 	    "\n"
 	    "  --json      то же для программ\n"
 	    "  --explain   что значат настройки, значения по умолчанию и что допустимо\n"
-	    "  --curl      что нужно curl, чтобы его впустили: токен и путь сокета; не на\n"
-	    "              терминал\n"
+	    "  --curl      то, с чем прокси пустит curl: токен и путь сокета; не на терминал\n"
 	    "  -h, --help  эта справка\n" } },
-	{ "NAME", { "ИМЯ" } },
-	{ "VALUE", { "ЗНАЧЕНИЕ" } },
-	{ "SOURCE", { "ОТКУДА" } },
-	{ "    default: %.*s\n", { "    по умолчанию: %.*s\n" } },
-	{ "    allowed: %.*s\n", { "    допустимо: %.*s\n" } },
-	{ "unknown setting %s", { "нет настройки %s" } },
-	{ "did you mean %s?", { "возможно, имелось в виду %s?" } },
-	{ "kmi-config lists them all", { "полный список: kmi config" } },
-	{ "one setting at a time: %s", { "по одной настройке за раз: %s" } },
-
-	{ "the sandbox of the handlers is switched off", { "песочница обработчиков выключена" } },
-	{ "KMI_SANDBOX=1 switches it on", { "KMI_SANDBOX=1 включает её" } },
-	{ "this kernel has no Landlock: the handlers are held by file permissions alone",
-	  { "в этом ядре нет Landlock: обработчиков ограничивают только права на файлы" } },
-	{ "a kernel from 5.13 on has it; the units of systemd do much of the same",
-	  { "он есть в ядрах начиная с 5.13; многое из этого делают и юниты systemd" } },
-	{ "the handlers are in a sandbox (Landlock %d)", { "обработчики работают в песочнице (Landlock %d)" } },
-
-	/* lib/base/sandbox.c */
-	{ "give up new privileges", { "отказ от новых привилегий" } },
-	{ "enter the sandbox", { "вход в песочницу" } },
 
 	/* bin/kmi-doctor.c */
-	{ "correct it: nothing starts before; what follows is told as if it were not set",
-	  { "исправьте: до этого ничто не запустится; дальше сказано так, будто настройка не задана" } },
-	{ "the keys were left as they are", { "с ключами ничего не сделано" } },
-	{ "correct the settings first, then say so again", { "сначала исправьте настройки, потом повторите" } },
 	{ "Settings", { "Настройки" } },
 	{ "Keys", { "Ключи" } },
 	{ "Proxy", { "Прокси" } },
@@ -109,32 +92,6 @@ const struct text_entry text_ru[] = {
 	    "вызов или настройка.\n" } },
 
 	/* bin/kmi-e2e.sh */
-	{ "kmi-e2e --help tells more", { "подробнее: kmi-e2e --help" } },
-	{ "%s takes a whole number from 1 to 99999, but was given \"%s\"",
-	  { "%s принимает целое число от 1 до 99999, а указано «%s»" } },
-	{ "%s takes a number, but was given \"%s\"", { "%s принимает число, а указано «%s»" } },
-	{ "%s needs a value", { "%s требует значения" } },
-	{ "%s takes a path that begins with /, but was given \"%s\"",
-	  { "%s принимает путь, который начинается с /, а указано «%s»" } },
-	{ "%s takes http or https, but was given \"%s\"", { "%s принимает http или https, а указано «%s»" } },
-	{ "curl is not installed", { "программа curl не установлена" } },
-	{ "the proxy does not start", { "прокси не запускается" } },
-	{ "kmi doctor looks for the cause", { "kmi doctor поищет причину" } },
-	{ "%s of %s requests", { "запросов: %s из %s" } },
-	{ "%s requests to %s, %s answered well", { "запросов: %s, адрес %s, удачных ответов: %s" } },
-	{ "no answer", { "нет ответа" } },
-	{ "status %s", { "статус %s" } },
-	{ "%s of %s requests failed%s", { "не удалось запросов: %s из %s%s" } },
-	{ "the keys did not take turns: rotation is manual", { "ключи не чередовались: ротация ручная" } },
-	{ "kmi rotate auto makes every request choose", { "kmi rotate auto — и ключ выбирает каждый запрос" } },
-	{ "turns are not judged: KMI_ROTATE_STRATEGY is %s",
-	  { "чередование не оценивается: KMI_ROTATE_STRATEGY — %s" } },
-	{ "the trace shows a wrong choice", { "в журнале запросов есть неверный выбор" } },
-	{ "kmi trace --verify tells which one", { "kmi trace --verify скажет, какой" } },
-	{ "the keys did not take turns: confidence %s %%, and %s %% are asked for",
-	  { "ключи не чередовались: уверенность %s %%, а требуется %s %%" } },
-	{ "kmi keys tells what bars a key", { "kmi keys скажет, что мешает ключу" } },
-	{ "the keys took turns: confidence %s %%", { "ключи чередовались: уверенность %s %%" } },
 	{ "usage: kmi e2e [-n 50] [--batch 10] [--window 50] [--endpoint /models]\n"
 	  "               [--min-confidence 95] [--timeout 10] [--pause 0.5]\n"
 	  "               [--scheme http]\n"
@@ -158,12 +115,12 @@ const struct text_entry text_ru[] = {
 	    "                       [--min-confidence 95] [--timeout 10] [--pause 0.5]\n"
 	    "                       [--scheme http]\n"
 	    "\n"
-	    "Шлёт запросы через прокси (если надо, запускает его) и проверяет по журналу\n"
-	    "запросов, что ключи чередовались.\n"
+	    "Шлёт запросы через прокси (если надо, запускает его) и проверяет\n"
+	    "по трассировке, что ключи чередовались.\n"
 	    "\n"
 	    "  -n ЧИСЛО                сколько запросов\n"
 	    "  --batch ЧИСЛО           по сколько сразу\n"
-	    "  --window ЧИСЛО          сколько последних запросов журнала оценить\n"
+	    "  --window ЧИСЛО          сколько последних запросов оценить\n"
 	    "  --endpoint ПУТЬ         что запрашивать, после базового пути\n"
 	    "  --min-confidence ЧИСЛО  какой должна быть равномерность, в процентах\n"
 	    "  --timeout СЕКУНДЫ       на каждый запрос\n"
@@ -173,6 +130,34 @@ const struct text_entry text_ru[] = {
 	    "\n"
 	    "Код завершения: 0 — распределение достаточно ровное, 1 — нет или запрос не\n"
 	    "удался, 2 — неверный вызов или настройка." } },
+	{ "kmi-e2e --help tells more", { "подробнее: kmi-e2e --help" } },
+	{ "%s takes a whole number from 1 to 99999, but was given \"%s\"",
+	  { "%s принимает целое число от 1 до 99999, а указано «%s»" } },
+	{ "%s takes a number, but was given \"%s\"", { "%s принимает число, а указано «%s»" } },
+	{ "%s needs a value", { "для %s нужно значение" } },
+	{ "%s takes a path that begins with /, but was given \"%s\"",
+	  { "%s принимает путь, который начинается с /, а указано «%s»" } },
+	{ "%s takes http or https, but was given \"%s\"",
+	  { "%s принимает http или https, а указано «%s»" } },
+	{ "curl is not installed", { "curl не установлен" } },
+	{ "the proxy does not start", { "прокси не запускается" } },
+	{ "kmi doctor looks for the cause", { "причину поищет kmi doctor" } },
+	{ "%s of %s requests", { "%s запросов из %s" } },
+	{ "%s requests to %s, %s answered well", { "запросов: %s, адрес %s, успешно: %s" } },
+	{ "no answer", { "без ответа" } },
+	{ "status %s", { "статус %s" } },
+	{ "%s of %s requests failed%s", { "не удалось запросов: %s из %s%s" } },
+	{ "the keys did not take turns: rotation is manual", { "ключи не чередовались: ротация ручная" } },
+	{ "kmi rotate auto makes every request choose",
+	  { "kmi rotate auto — и ключ выбирает каждый запрос" } },
+	{ "turns are not judged: KMI_ROTATE_STRATEGY is %s",
+	  { "очерёдность не оценивается: KMI_ROTATE_STRATEGY равен %s" } },
+	{ "the trace shows a wrong choice", { "в трассировке есть неверный выбор" } },
+	{ "kmi trace --verify tells which one", { "kmi trace --verify скажет, какой" } },
+	{ "the keys did not take turns: confidence %s %%, and %s %% are asked for",
+	  { "ключи не чередовались: уверенность %s %%, а требуется %s %%" } },
+	{ "kmi keys tells what bars a key", { "что мешает ключу, скажет kmi keys" } },
+	{ "the keys took turns: confidence %s %%", { "ключи чередовались: уверенность %s %%" } },
 
 	/* bin/kmi-handle.c */
 	{ "the listening socket named kmi-tls is no unix socket but %s",
@@ -762,6 +747,95 @@ const struct text_entry text_ru[] = {
 	    "      --check    сказать, годны ли сертификат и ключ и до какого срока\n"
 	    "  -h, --help     эта справка\n" } },
 
+	/* bin/kmi-trace.c */
+	{ "%lld lines of the trace cannot be read and are passed over",
+	  { "%lld строка трассировки не читается и пропущена",
+	    "%lld строки трассировки не читаются и пропущены",
+	    "%lld строк трассировки не читаются и пропущены" } },
+	{ "trace/sets/%s.json was changed: its labels do not give that name",
+	  { "trace/sets/%s.json изменён: его метки не дают такого имени" } },
+	{ "%sWRONG%s: request %s, ended %s (%ld lines before the last): %s\n",
+	  { "%sНЕВЕРНО%s: запрос %s, завершён %s (строк до последней: %ld): %s\n" } },
+	{ "%sright%s: %zu of %zu requests recomputed, %zu of them by turns without gap or repeat\n",
+	  { "%sверно%s: проверено запросов: %zu из %zu, по ходам без пропусков и повторов: %zu\n" } },
+	{ "%lld lines do not say enough to be recomputed\n",
+	  { "в %lld строке недостаточно сведений для проверки\n",
+	    "в %lld строках недостаточно сведений для проверки\n",
+	    "в %lld строках недостаточно сведений для проверки\n" } },
+	{ "%lld times the rotation began anew from 0: state.json was deleted or set aside\n",
+	  { "%lld раз ротация начиналась заново с 0: state.json удалён или отложен\n",
+	    "%lld раза ротация начиналась заново с 0: state.json удалён или отложен\n",
+	    "%lld раз ротация начиналась заново с 0: state.json удалён или отложен\n" } },
+	{ "%lld turns near the oldest line are not there: their lines were in files that are gone\n",
+	  { "нет %lld хода около самой старой строки: его строка была в удалённых файлах\n",
+	    "нет %lld ходов около самой старой строки: их строки были в удалённых файлах\n",
+	    "нет %lld ходов около самой старой строки: их строки были в удалённых файлах\n" } },
+	{ "no request in the trace has an id that begins with %.40s",
+	  { "в трассировке нет запроса, чей id начинается с %.40s" } },
+	{ "kmi trace --json shows ids; a client finds its own in the header X-KMI-Request-Id",
+	  { "id покажет kmi trace --json; клиент найдёт свой в заголовке X-KMI-Request-Id" } },
+	{ "more than one request has an id that begins with %.40s",
+	  { "id, начинающийся с %.40s, есть не у одного запроса" } },
+	{ "give more of it", { "укажите больше знаков" } },
+	{ "%s %.40s: a whole number from 0 to %lld is wanted",
+	  { "%s %.40s: нужно целое число от 0 до %lld" } },
+	{ "--summary, --verify and --why are three questions; ask one",
+	  { "--summary, --verify и --why — три разных вопроса; задайте один" } },
+	{ "--why %.40s: an id has 32 hex digits; give at least the first four",
+	  { "--why %.40s: в id 32 шестнадцатеричные цифры; укажите хотя бы первые четыре" } },
+	{ "--status %.40s: write a status as 429 or 4xx, or one of: error, none",
+	  { "--status %.40s: статус пишут как 429 или 4xx либо error, none" } },
+	{ "usage: kmi trace [--lines N | --all] [--since TIME] [--key LABEL]\n"
+	  "                 [--status STATUS] [--no-follow] [--window N] [--json | --plain]\n"
+	  "       kmi trace --summary [--since TIME] [--key LABEL] [--status STATUS]\n"
+	  "                 [--window N] [--json | --plain]\n"
+	  "       kmi trace --verify [--json]\n"
+	  "       kmi trace --why ID [--json | --plain]\n"
+	  "\n"
+	  "Shows the requests that kmi served: on a terminal a live screen, else line by\n"
+	  "line as they end.\n"
+	  "\n"
+	  "  -n, --lines N    begin with the last N lines (20)\n"
+	  "      --all        begin with all there are\n"
+	  "      --since TIME only what ended since: 10m, 2h, 1d, 2026-01-31,\n"
+	  "                   2026-01-31T10:00:00Z\n"
+	  "      --key LABEL  only requests that this key answered or was tried for\n"
+	  "      --status S   only this status: 429, 4xx, error, none\n"
+	  "      --no-follow  print what there is, and end\n"
+	  "      --window N   figures are of the last N requests (live: 200; summary: all)\n"
+	  "      --summary    totals, latency, and how fairly keys were chosen\n"
+	  "      --verify     recompute every choice from the trace; exit 1 if one is wrong\n"
+	  "      --why ID     the story of one request; the beginning of its id is enough\n"
+	  "      --json       lines as they are in the trace, or the figures, for scripts\n"
+	  "      --plain      no colours and no screen\n"
+	  "  -h, --help       this text\n",
+	  { "использование: kmi trace [--lines N | --all] [--since СРОК] [--key МЕТКА]\n"
+	    "                   [--status СТАТУС] [--no-follow] [--window N]\n"
+	    "                   [--json | --plain]\n"
+	    "               kmi trace --summary [--since СРОК] [--key МЕТКА]\n"
+	    "                   [--status СТАТУС] [--window N] [--json | --plain]\n"
+	    "               kmi trace --verify [--json]\n"
+	    "               kmi trace --why ID [--json | --plain]\n"
+	    "\n"
+	    "Показывает запросы, которые обслужил kmi: на терминале — живой экран, иначе\n"
+	    "строка за строкой по мере завершения.\n"
+	    "\n"
+	    "  -n, --lines N    начать с последних N строк (20)\n"
+	    "      --all        начать со всех, что есть\n"
+	    "      --since СРОК только завершённые с тех пор: 10m, 2h, 1d, 2026-01-31,\n"
+	    "                   2026-01-31T10:00:00Z\n"
+	    "      --key МЕТКА  только запросы, на которые ответил или для которых был\n"
+	    "                   испробован этот ключ\n"
+	    "      --status С   только этот статус: 429, 4xx, error, none\n"
+	    "      --no-follow  напечатать, что есть, и закончить\n"
+	    "      --window N   показатели по последним N запросам (экран: 200; сводка: все)\n"
+	    "      --summary    итоги, задержки и насколько поровну выбирались ключи\n"
+	    "      --verify     проверить каждый выбор по трассировке; 1, если есть неверный\n"
+	    "      --why ID     история одного запроса; достаточно начала id\n"
+	    "      --json       строки как в трассировке или показатели, для программ\n"
+	    "      --plain      без цвета и без экрана\n"
+	    "  -h, --help       эта справка\n" } },
+
 	/* bin/kmi-unlock.c */
 	{ "%s: unlocked; it was barred because of: %s, %s\n",
 	  { "%s: блокировка снята; причина была: %s, %s\n" } },
@@ -953,6 +1027,10 @@ const struct text_entry text_ru[] = {
 	{ "option --%s takes no value", { "параметр --%s не принимает значения" } },
 	{ "unknown option -%c", { "неизвестный параметр -%c" } },
 
+	/* lib/base/sandbox.c */
+	{ "give up new privileges", { "не удалось отказаться от новых привилегий" } },
+	{ "enter the sandbox", { "не удалось войти в песочницу" } },
+
 	/* lib/base/setting.c */
 	{ "folder of key files", { "каталог файлов ключей" } },
 	{ "folder of state, trace and logs", { "каталог состояния, трассировки и журналов" } },
@@ -1104,10 +1182,55 @@ const struct text_entry text_ru[] = {
 	/* lib/books/events.c */
 	{ "the event is too long for the log", { "событие слишком длинное для журнала" } },
 
+	/* lib/books/proof.c */
+	{ "a turn chose its key, but rotation_index is missing",
+	  { "ключ выбран по очереди, но нет rotation_index" } },
+	{ "turn %lld among %zu keys was that of %s, but %s was used",
+	  { "ход %lld среди %zu ключей принадлежал %s, а использован %s" } },
+	{ "%s was used, but is not among the keys that were fit",
+	  { "использован %s, а его нет среди пригодных ключей" } },
+	{ "a locked key was probed although %zu keys were fit",
+	  { "проверен заблокированный ключ, хотя пригодных было %zu" } },
+	{ "the first attempt was chosen as if it were another one (%s)",
+	  { "первая попытка выбрана так, будто она не первая (%s)" } },
+	{ "attempt %d repeats %s after the verdict %s on %s",
+	  { "попытка %d повторяет %s после вердикта %s о %s" } },
+	{ "attempt %d was to be on another key of a tried account, but %s (account %s) is not",
+	  { "попытке %d полагался другой ключ той же учётной записи, а %s (учётная запись %s) — не "
+	    "такой" } },
+	{ "attempt %d was to be on another account, but %s (account %s) is not",
+	  { "попытке %d полагалась другая учётная запись, а у %s (учётная запись %s) она не другая" } },
+	{ "attempt %d was chosen as if it were the first (%s)",
+	  { "попытка %d выбрана так, будто она первая (%s)" } },
+	{ "key_label is %s, but the last attempt was on %s",
+	  { "key_label — %s, а последняя попытка была на %s" } },
+	{ "account is %s, but the last attempt was on %s",
+	  { "account — %s, а последняя попытка была на %s" } },
+	{ "the line was changed after it was written: its sum does not fit",
+	  { "строка изменена после записи: её сумма не сходится" } },
+	{ "this request is in the trace twice", { "этот запрос записан в трассировке дважды" } },
+	{ "turn %llu is missing before it: its line was removed, or its request was killed or still runs",
+	  { "перед ней нет хода %llu: строка удалена либо запрос убит или ещё идёт" } },
+	{ "turns %llu to %llu are missing before it: lines were removed, state.json was changed, "
+	  "or requests were killed or still run",
+	  { "перед ней нет ходов с %llu по %llu: строки удалены, state.json изменён либо запросы "
+	    "убиты или ещё идут" } },
+	{ "turn %lld was given to two requests", { "ход %lld достался двум запросам" } },
+
 	/* lib/books/trace.c */
 	{ "a trace line is too long to be written", { "строка трассировки слишком длинная" } },
 	{ "a set of %zu keys is too large to be written",
 	  { "набор из %zu ключей слишком велик для записи" } },
+
+	/* lib/books/trace_files.c */
+	{ "read the trace in %s/trace", { "не удалось прочитать трассировку в %s/trace" } },
+
+	/* lib/books/trace_filter.c */
+	{ "--since %.60s is no time", { "--since %.60s — это не время" } },
+	{ "write 30s, 10m, 2h, 1d or 1w for so long ago, or 2026-01-31, \"2026-01-31 10:00\", "
+	  "2026-01-31T10:00:00Z",
+	  { "пишите 30s, 10m, 2h, 1d или 1w (столько назад) либо 2026-01-31, «2026-01-31 10:00», "
+	    "2026-01-31T10:00:00Z" } },
 
 	/* lib/books/trace_read.c */
 	{ "a list of labels holds something else", { "в списке меток есть что-то другое" } },
@@ -1260,6 +1383,20 @@ const struct text_entry text_ru[] = {
 	{ "ulimit -n 4096, LimitNOFILE= in a unit, or a lower KMI_PROXY_MAX_CONNECTIONS",
 	  { "ulimit -n 4096, LimitNOFILE= в юните или меньший KMI_PROXY_MAX_CONNECTIONS" } },
 
+	/* lib/doctor/service.c */
+	{ "the service runs as %s, who may not read the folder of keys %s",
+	  { "служба работает от %s, а ему нельзя читать каталог ключей %s" } },
+	{ "chgrp %s %s && chmod 750 %s", { "chgrp %s %s && chmod 750 %s" } },
+	{ "the service runs as %s, who may not read %s",
+	  { "служба работает от %s, а ему нельзя читать %s" } },
+	{ "chgrp %s %s && chmod 640 %s", { "chgrp %s %s && chmod 640 %s" } },
+	{ "the service is to run as the user %s, whom there is not",
+	  { "служба должна работать от пользователя %s, а его нет" } },
+	{ "sudo kmi proxy install --system makes him", { "его создаст sudo kmi proxy install --system" } },
+	{ "the service runs as %s, who may not write to the state folder %s",
+	  { "служба работает от %s, а ему нельзя писать в каталог состояния %s" } },
+	{ "chown -R %s: %s", { "chown -R %s: %s" } },
+
 	/* lib/doctor/settings.c */
 	{ "dry run: nothing is sent upstream, answers are made up",
 	  { "холостой режим: на сервер ничего не уходит, ответы выдуманы" } },
@@ -1300,6 +1437,14 @@ const struct text_entry text_ru[] = {
 	{ "put TriggerLimitIntervalSec=0 into its [Socket] section; `kmi proxy install` writes a good one",
 	  { "впишите TriggerLimitIntervalSec=0 в раздел [Socket]; правильный юнит ставит `kmi "
 	    "proxy install`" } },
+	{ "the sandbox of the handlers is switched off", { "песочница обработчиков выключена" } },
+	{ "KMI_SANDBOX=1 switches it on", { "KMI_SANDBOX=1 включает её" } },
+	{ "this kernel has no Landlock: the handlers are held by file permissions alone",
+	  { "в этом ядре нет Landlock: обработчиков ограничивают только права на файлы" } },
+	{ "a kernel from 5.13 on has it; the units of systemd do much of the same",
+	  { "он есть в ядрах начиная с 5.13; многое из этого делают и юниты systemd" } },
+	{ "the handlers are in a sandbox (Landlock %d)",
+	  { "обработчики работают в песочнице (Landlock %d)" } },
 
 	/* lib/keys/auths.c */
 	{ "not a regular file", { "не обычный файл" } },
@@ -1644,8 +1789,109 @@ const struct text_entry text_ru[] = {
 	{ "libcurl does not start", { "libcurl не запускается" } },
 	{ "libcurl does not take the connection", { "libcurl не принимает соединение" } },
 
+	/* lib/show/screen.c */
+	{ "warming up %zu/%zu", { "накопление %zu/%zu" } },
+	{ "the last %zu", { "последние %zu" } },
+	{ "   only: ", { "   только: " } },
+	{ "   PAUSED, %zu new", { "   ПАУЗА, новых: %zu" } },
+	{ "   %lld corrupt lines",
+	  { "   %lld испорченная строка",
+	    "   %lld испорченные строки",
+	    "   %lld испорченных строк" } },
+	{ "answers     ", { "ответы      " } },
+	{ "latency     ", { "задержка    " } },
+	{ "confidence  ", { "уверенность " } },
+	{ "%lld more keys", { "ещё %lld ключ", "ещё %lld ключа", "ещё %lld ключей" } },
+	{ "no request yet", { "запросов ещё не было" } },
+	{ "key or status (alpha, 429, 4xx, error), then Enter: %s",
+	  { "ключ или статус (alpha, 429, 4xx, error), затем Enter: %s" } },
+	{ "q quit  p pause  / filter  c all again  arrows older",
+	  { "q выход  p пауза  / отбор  c снова все  стрелки раньше" } },
+	{ "q quit  p pause  / filter  arrows older", { "q выход  p пауза  / отбор  стрелки раньше" } },
+
 	/* lib/show/standing.c */
 	{ "free %s", { "освободится %s" } },
+
+	/* lib/show/trace_text.c */
+	{ "  %lld attempts", { "  %lld попытка", "  %lld попытки", "  %lld попыток" } },
+	{ "no key was fit", { "пригодных ключей не было" } },
+	{ "%lld keys were fit",
+	  { "пригоден был %lld ключ",
+	    "пригодны были %lld ключа",
+	    "пригодно было %lld ключей" } },
+	{ "%lld keys were passed over, each being at a limit",
+	  { "%lld ключ пропущен: он у своего предела",
+	    "%lld ключа пропущены: они у своего предела",
+	    "%lld ключей пропущено: они у своего предела" } },
+	{ "its turn in the rotation", { "его очередь в ротации" } },
+	{ "its turn, as this process counted: the books could not be written",
+	  { "его очередь по счёту этого процесса: учёт записать не удалось" } },
+	{ "the active key, or the next fit one", { "активный ключ или следующий пригодный" } },
+	{ "the key of its conversation", { "ключ его разговора" } },
+	{ "one with most quota left", { "ключ с наибольшим остатком квоты" } },
+	{ "another account", { "другая учётная запись" } },
+	{ "another key; every account was tried", { "другой ключ; все учётные записи испробованы" } },
+	{ "the same key again", { "снова тот же ключ" } },
+	{ "tried in spite of a lock that was only a guess",
+	  { "испробован, хотя заблокирован: блокировка была лишь догадкой" } },
+	{ "served", { "обслужен" } },
+	{ "the request was at fault, not the key", { "виноват запрос, а не ключ" } },
+	{ "the key was refused: blocked", { "ключ не принят: заблокирован" } },
+	{ "the account must pay: blocked", { "нужна оплата: заблокирован" } },
+	{ "the quota is used up: locked until it is renewed",
+	  { "квота исчерпана: заблокирован до обновления" } },
+	{ "too many requests at once on this account",
+	  { "слишком много одновременных запросов у этой учётной записи" } },
+	{ "a rate limit: locked until it is over", { "лимит запросов: заблокирован, пока он не пройдёт" } },
+	{ "the service was overloaded; not the key's fault", { "сервис был перегружен; ключ не виноват" } },
+	{ "forbidden: the key rests", { "доступ запрещён: ключ отдыхает" } },
+	{ "a fault of the server, or of the way to it", { "сбой сервера или пути к нему" } },
+	{ "the client left", { "клиент ушёл" } },
+	{ "  attempt %d: ", { "  попытка %d: " } },
+	{ "no answer, ", { "нет ответа, " } },
+	{ ", after %lld ms\n", { ", через %lld мс\n" } },
+	{ "  it took %lld ms", { "  заняло %lld мс" } },
+	{ ", of that %lld ms waiting for a key", { ", из них %lld мс в ожидании ключа" } },
+	{ ", %lld ms to connect", { ", %lld мс на соединение" } },
+	{ ", %lld ms to the first byte", { ", %lld мс до первого байта" } },
+	{ "the choice was right: recomputed from this line", { "выбор верен: проверено по этой строке" } },
+	{ "the choice was NOT right: %s", { "выбор НЕВЕРЕН: %s" } },
+	{ "the line does not say enough to recompute the choice",
+	  { "в строке недостаточно сведений, чтобы проверить выбор" } },
+	{ "\n"
+	  "  ended %s\n",
+	  { "\n"
+	    "  завершён %s\n" } },
+	{ "  dry run: no upstream was asked\n", { "  холостой режим: к серверу никто не обращался\n" } },
+	{ "  rotation, turn %lld: ", { "  ротация, ход %lld: " } },
+	{ "  without a turn: ", { "  вне очереди: " } },
+	{ "  no choice: ", { "  выбора не было: " } },
+	{ "  the client got %lld", { "  клиент получил %lld" } },
+	{ "  the client got no answer", { "  клиент не получил ответа" } },
+	{ "  no answer %zu", { "  без ответа %zu" } },
+	{ "p50 %lld ms  p90 %lld ms  p99 %lld ms  max %lld ms",
+	  { "p50 %lld мс  p90 %lld мс  p99 %lld мс  макс. %lld мс" } },
+	{ "none: no request was given out by rotation", { "нет: ни один запрос не распределяла ротация" } },
+	{ "%.1f %%  (chi-square p %.3f)", { "%.1f %%  (хи-квадрат p %.3f)" } },
+	{ "ANSWERS", { "ОТВЕТЫ" } },
+	{ "CHOSEN", { "ВЫБРАН" } },
+	{ "FAIR", { "ПОРОВНУ" } },
+	{ "SHARE OF CHOICES", { "ДОЛЯ ВЫБОРОВ" } },
+	{ "requests    %zu", { "запросы     %zu" } },
+	{ "  (warming up %zu/%zu)", { "  (накопление %zu/%zu)" } },
+	{ "  (%zu of more than one attempt)", { "  (не с первой попытки: %zu)" } },
+	{ "\n"
+	  "answers     ",
+	  { "\n"
+	    "ответы      " } },
+	{ "\n"
+	  "latency     ",
+	  { "\n"
+	    "задержка    " } },
+	{ "\n"
+	  "confidence  ",
+	  { "\n"
+	    "уверенность " } },
 
 	/* lib/show/words.c */
 	{ "%lld s", { "%lld с" } },
