@@ -184,7 +184,7 @@ read_key(struct credential *c, struct str text, const char *name, struct fail *f
 static bool
 rsa_fits(const br_rsa_private_key *key, const br_rsa_public_key *certified)
 {
-	unsigned char probe[RSA_BITS_MAX / 8], again[RSA_BITS_MAX / 8];
+	unsigned char probe[RSA_BITS_MAX / 8] = { 0 }, again[RSA_BITS_MAX / 8];
 	size_t size = (key->n_bitlen + 7) / 8;
 
 	for (size_t i = 0; i < size; i++)
