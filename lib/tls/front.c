@@ -305,8 +305,12 @@ static void
 drain(struct front *fr)
 {
 	int64_t until = clock_mono_ms() + fr->config->proxy_drain_seconds * 1000 + STOP_MS;
+	char text[80];
 
-	notify_systemd("STOPPING=1");
+	/* However long answers may take here, it is not a hanging stop. */
+	snprintf(text, sizeof(text), "STOPPING=1\nEXTEND_TIMEOUT_USEC=%lld",
+	    (fr->config->proxy_drain_seconds * 1000 + 2 * STOP_MS) * 1000);
+	notify_systemd(text);
 	while ((fr->children > 0 || fr->backend.pool) && clock_mono_ms() < until) {
 		await(fr, 100);
 		reap(fr);
