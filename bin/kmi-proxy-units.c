@@ -1,626 +1,28 @@
 /*
- * kmi-proxy-units: the proxy in the hands of systemd or s6. kmi-proxy runs it, under its own name.
+ * kmi-proxy-units: what kmi proxy, proxy-stop, proxy-restart and proxy-logs do where systemd or s6 runs the proxy. kmi-proxy
+ * runs it, under its own name.
  *
- *	kmi-proxy-units install|uninstall [--user|--system] [--pool] [--tls]
  *	kmi-proxy-units start|stop|restart|logs [--lines=N] [--since=SECONDS] [--no-follow]
  *
- * install puts the units where the manager finds them (when `make install` has not done so), gives the socket the address
- * of KMI_PROXY_LISTEN, enables and starts it, and looks whether it answers. It says what it changed, and changes nothing
- * when all is as wanted. uninstall takes away what install has put, and leaves keys, settings and state.
+ * A restart is one that nobody notices: the pool begins anew on its socket, and a process a connection needs none.
  */
-#include "base/file.h"
-#include "base/pidfile.h"
-#include "base/probe.h"
 #include "base/program.h"
 #include "base/superserver.h"
+#include "base/systemctl.h"
 #include "base/text.h"
 #include "books/events.h"
 
-#include <dirent.h>
-#include <fcntl.h>
-#include <limits.h>
-#include <netdb.h>
-#include <pwd.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-#define ANSWER_MS 15000
-#define UNIT_MAX 65536
 #define ARGUMENTS_MAX 24
-#define SERVICE_USER "kmi"
-#define DROP_IN "kmi-proxy-install.conf"
-#define MARK "# Put here by kmi proxy install.\n"	/* what bears it is ours to change and to remove */
-#define BUILT_FOR "/usr/local/libexec/kmi"		/* in the units of the source tree */
 
 static const char *name;
 
-static const char usage[] =
-    "usage: kmi proxy install | uninstall [--user | --system] [--pool] [--tls]\n"
-    "\n"
-    "Lets systemd run the proxy: puts the units in place, enables and starts them.\n"
-    "The socket gets the address of KMI_PROXY_LISTEN. Safe to repeat.\n"
-    "\n"
-    "      --user    in your own systemd; the default for everybody but root\n"
-    "      --system  in the machine's, as user kmi, with /etc/kmi/kmi.env; needs root\n"
-    "      --pool    warm handlers instead of one process a connection: faster\n"
-    "      --tls     kmi-tls as well, with KMI_PROXY_TLS_CERT and KMI_PROXY_TLS_KEY\n"
-    "  -h, --help    this text\n";
-
-/* Everything of ours that a manager may run; stopped, sockets before what they start. */
-static const char *const startable[] = { "kmi-proxy.socket", "kmi-proxy-pool.socket", "kmi-tls.socket", "kmi-health.timer",
-	"kmi-proxy-pool.service", "kmi-tls.service", NULL };
-
-struct manager {
-	const struct config *c;
-	bool user, pool, tls;
-	char source[PATH_MAX];	/* where our units lie */
-	char programs[PATH_MAX];	/* and the programs that they start */
-	char target[PATH_MAX];	/* where units and drop-ins of an administrator go */
-	bool found_there;	/* the manager reads `source` itself */
-	bool changed;		/* the manager has to read units again */
-	bool moved;		/* a socket that listens has another address now */
-};
-
-/* ---- running programs --------------------------------------------------------------------------------------- */
-
-/* 0, or -1 when it could not be run or did not end well. A quiet one's messages are dropped. */
-static int
-run(bool quiet, const char *const *argv)
-{
-	posix_spawn_file_actions_t files;
-	posix_spawnattr_t attr;
-	sigset_t pipe;
-	int status, rc;
-	pid_t pid;
-
-	fflush(stdout);
-	posix_spawn_file_actions_init(&files);
-	if (quiet) {
-		posix_spawn_file_actions_addopen(&files, 1, "/dev/null", O_WRONLY, 0);
-		posix_spawn_file_actions_addopen(&files, 2, "/dev/null", O_WRONLY, 0);
-	}
-	posix_spawnattr_init(&attr);
-	sigemptyset(&pipe);
-	sigaddset(&pipe, SIGPIPE);
-	posix_spawnattr_setsigdefault(&attr, &pipe);
-	posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGDEF);
-	rc = posix_spawnp(&pid, argv[0], &files, &attr, (char *const *)(uintptr_t)argv, environ);
-	posix_spawn_file_actions_destroy(&files);
-	posix_spawnattr_destroy(&attr);
-	if (rc != 0 || waitpid(pid, &status, 0) < 0)
-		return -1;
-	return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : -1;
-}
-
-/* systemctl of the right manager, with a NULL-ended list of arguments. */
-static int
-systemctl(const struct manager *m, bool quiet, const char *first, ...) __attribute__((sentinel));
-
-static int
-systemctl(const struct manager *m, bool quiet, const char *first, ...)
-{
-	const char *argv[ARGUMENTS_MAX] = { "systemctl", m->user ? "--user" : "--system", "--quiet", first };
-	va_list more;
-	int n = 4;
-
-	va_start(more, first);
-	while (n < ARGUMENTS_MAX - 1 && (argv[n] = va_arg(more, const char *)))
-		n++;
-	va_end(more);
-	return run(quiet, argv);
-}
-
-static bool
-is_active(const struct manager *m, const char *unit)
-{
-	return systemctl(m, true, "is-active", unit, NULL) == 0;
-}
-
-/* ---- where things are --------------------------------------------------------------------------------------- */
-
-/* The units of an installation, or of the tree that a program was built in. */
-static int
-find_source(struct manager *m, struct fail *f)
-{
-	const char *kind = m->user ? "user" : "system";
-	char *slash;
-
-	if (program_beside("kmi-handle", m->programs, sizeof(m->programs), f) < 0)
-		return -1;
-	slash = strrchr(m->programs, '/');
-	*slash = '\0';
-	if (strcmp(m->programs, KMI_LIBEXEC) == 0) {
-		snprintf(m->source, sizeof(m->source), "%s/lib/systemd/%s", KMI_PREFIX, kind);
-		m->found_there = strcmp(KMI_PREFIX, "/usr") == 0 || strcmp(KMI_PREFIX, "/usr/local") == 0;
-		if (access(m->source, F_OK) < 0)	/* Debian puts the system's there */
-			snprintf(m->source, sizeof(m->source), "/lib/systemd/%s", kind);
-		return 0;
-	}
-	if (!m->user) {
-		fail_set(f, FAIL_SYSTEM, "the machine's systemd cannot start programs from %s", m->programs);
-		return fail_hint(f, "sudo make install first, or give --user");
-	}
-	snprintf(m->source, sizeof(m->source), "%.4000s/../../units/user", m->programs);
-	return 0;
-}
-
-static int
-find_target(struct manager *m, struct fail *f)
-{
-	const char *config = getenv("XDG_CONFIG_HOME");
-	char *folder;
-
-	if (!m->user) {
-		strcpy(m->target, "/etc/systemd/system");
-		return 0;
-	}
-	folder = config && *config == '/' ? file_join(config, "systemd/user") : file_expand("~/.config/systemd/user");
-	if (!folder)
-		return fail_memory(f);
-	snprintf(m->target, sizeof(m->target), "%s", folder);
-	free(folder);
-	return 0;
-}
-
-/* Whether there is a manager to talk to at all. */
-static int
-find_manager(const struct manager *m, struct fail *f)
-{
-	if (access("/run/systemd/system", F_OK) < 0) {
-		fail_set(f, FAIL_SYSTEM, "systemd does not run this machine");
-		return fail_hint(f, "kmi proxy starts a pool of its own; for s6, tcpserver and others see docs/superservers.md");
-	}
-	if (!m->user && geteuid() != 0) {
-		fail_set(f, FAIL_SYSTEM, "only root may change the machine's units");
-		return fail_hint(f, "sudo kmi proxy install --system, or --user for a proxy of your own");
-	}
-	if (m->user && systemctl(m, true, "show-environment", NULL) < 0) {
-		fail_set(f, FAIL_SYSTEM, "there is no systemd of this user to talk to");
-		return fail_hint(f, "log in properly (XDG_RUNTIME_DIR must be set), or loginctl enable-linger");
-	}
-	return 0;
-}
-
-static int
-find_places(struct manager *m, struct fail *f)
-{
-	return find_manager(m, f) < 0 || find_target(m, f) < 0 ? -1 : find_source(m, f);
-}
-
-/* ---- files -------------------------------------------------------------------------------------------------- */
-
-/* Whether a file is there and bears our mark. */
-static bool
-is_marked(const char *path)
-{
-	struct buf text = BUF(UNIT_MAX);
-	bool yes = file_read(path, UNIT_MAX, &text, NULL, NULL) == 0 && str_starts(buf_view(&text), MARK);
-
-	buf_free(&text);
-	return yes;
-}
-
-/* A file of ours, when it is not so already. One that somebody else has put there stays. */
-static int
-put_file(struct manager *m, const char *path, struct str content, struct fail *f)
-{
-	struct buf old = BUF(UNIT_MAX);
-	bool there = file_read(path, UNIT_MAX, &old, NULL, NULL) == 0, same = there && str_eq(buf_view(&old), content);
-	bool strange = there && !str_starts(buf_view(&old), MARK);
-
-	buf_free(&old);
-	if (same)
-		return 0;
-	if (strange) {
-		printf(_("  kept      %s, which somebody else wrote\n"), path);
-		return 0;
-	}
-	if (file_replace(path, content, true, f) < 0)
-		return -1;
-	chmod(path, 0644);	/* no secret, and the manager is not the only one who reads units */
-	m->changed = true;
-	printf(_("  wrote     %s\n"), path);
-	return 0;
-}
-
-static int
-remove_file(struct manager *m, const char *path, struct fail *f)
-{
-	if (!is_marked(path))
-		return 0;
-	if (unlink(path) < 0)
-		return fail_sys(f, "remove %s", path);
-	m->changed = true;
-	printf(_("  removed   %s\n"), path);
-	return 0;
-}
-
-/* A unit as it lies in the source, for the programs that lie beside us. */
-static int
-copy_unit(struct manager *m, const char *unit, struct fail *f)
-{
-	struct buf text = BUF(UNIT_MAX), out = BUF(2 * UNIT_MAX);
-	char from[PATH_MAX], to[PATH_MAX];
-	struct str rest;
-	long at;
-	int rc = -1;
-
-	snprintf(from, sizeof(from), "%.3000s/%.255s", m->source, unit);
-	snprintf(to, sizeof(to), "%.3000s/%.255s", m->target, unit);
-	if (file_read(from, UNIT_MAX, &text, NULL, f) < 0)
-		goto out;
-	buf_puts(&out, MARK);
-	for (rest = buf_view(&text); (at = str_find(rest, STR(BUILT_FOR))) >= 0;
-	    rest = str_sub(rest, (size_t)at + sizeof(BUILT_FOR) - 1, rest.n)) {
-		buf_str(&out, str_sub(rest, 0, (size_t)at));
-		buf_puts(&out, m->programs);
-	}
-	buf_str(&out, rest);
-	rc = buf_bad(&out) ? fail_memory(f) : put_file(m, to, buf_view(&out), f);
-out:
-	buf_free(&text);
-	buf_free(&out);
-	return rc;
-}
-
-/* All our units, where the manager does not find them by itself. */
-static int
-put_units(struct manager *m, struct fail *f)
-{
-	struct dirent *e;
-	int rc = 0;
-	DIR *d;
-
-	if (m->found_there)
-		return 0;
-	d = opendir(m->source);
-	if (!d)
-		return fail_sys(f, "read %s", m->source);
-	if (file_mkdirs(m->target, f) < 0)
-		rc = -1;
-	while (rc == 0 && (e = readdir(d)))
-		if (str_starts(str_from(e->d_name), "kmi-"))
-			rc = copy_unit(m, e->d_name, f);
-	closedir(d);
-	return rc;
-}
-
-/* What an administrator would write with `systemctl edit`. An empty text takes it away. */
-static int
-put_drop_in(struct manager *m, const char *unit, const char *text, struct fail *f)
-{
-	struct buf out = BUF(UNIT_MAX);
-	char folder[PATH_MAX], path[PATH_MAX];
-	int rc;
-
-	snprintf(folder, sizeof(folder), "%.3000s/%.255s.d", m->target, unit);
-	snprintf(path, sizeof(path), "%.4000s/%s", folder, DROP_IN);
-	if (!*text) {
-		rc = remove_file(m, path, f);
-		rmdir(folder);
-		return rc;
-	}
-	buf_printf(&out, "%s%s", MARK, text);
-	rc = file_mkdirs(folder, f);
-	if (rc == 0) {
-		chmod(folder, 0755);
-		rc = buf_bad(&out) ? fail_memory(f) : put_file(m, path, buf_view(&out), f);
-	}
-	buf_free(&out);
-	return rc;
-}
-
-/* The address of a socket, where it is not the one that stands in the unit. */
-static int
-put_address(struct manager *m, const char *unit, const struct listen_address *a, const char *usual, struct fail *f)
-{
-	char address[300], text[400];
-	bool before = m->changed;
-	int rc;
-
-	superserver_address(a, address, sizeof(address));
-	snprintf(text, sizeof(text), "[Socket]\nListenStream=\nListenStream=%s\n", address);
-	rc = put_drop_in(m, unit, strcmp(address, usual) == 0 ? "" : text, f);
-	if (m->changed && !before && is_active(m, unit))
-		m->moved = true;
-	return rc;
-}
-
-/* A user's service may write only what it is told: another state folder has to be named. */
-static int
-put_state_folder(struct manager *m, struct fail *f)
-{
-	static const char *const services[] = { "kmi-proxy@.service", "kmi-proxy-pool.service", "kmi-health.service",
-		"kmi-tls.service" };
-	char *usual = file_expand("~/.kmi"), text[PATH_MAX + 64];
-	int rc = usual ? file_mkdirs(m->c->state_dir, f) : fail_memory(f);
-
-	snprintf(text, sizeof(text), "[Service]\nReadWritePaths=%s\n", m->c->state_dir);
-	for (size_t i = 0; rc == 0 && i < sizeof(services) / sizeof(*services); i++)
-		rc = put_drop_in(m, services[i], strcmp(usual, m->c->state_dir) == 0 ? "" : text, f);
-	/* It is named in the units, and must be there. */
-	if (rc == 0)
-		rc = file_mkdirs(usual, f);
-	free(usual);
-	return rc;
-}
-
-/* ---- the machine: user, folders, settings ------------------------------------------------------------------- */
-
-static int
-put_once(const char *from, const char *to, struct fail *f)
-{
-	struct buf text = BUF(UNIT_MAX);
-	int rc = -1;
-
-	if (access(to, F_OK) == 0)
-		return 0;
-	if (file_read(from, UNIT_MAX, &text, NULL, f) == 0 && (rc = file_replace(to, buf_view(&text), true, f)) == 0)
-		printf(_("  wrote     %s\n"), to);
-	buf_free(&text);
-	return rc;
-}
-
-/* Members of the group may read what root has put there. */
-static int
-give_to_group(const char *path, mode_t mode, struct fail *f)
-{
-	const struct passwd *pw = getpwnam(SERVICE_USER);
-
-	if (!pw)
-		return fail_set(f, FAIL_SYSTEM, "there is no user %s", SERVICE_USER);
-	return chown(path, 0, pw->pw_gid) < 0 || chmod(path, mode) < 0 ? fail_sys(f, "give %s to the group", path) : 0;
-}
-
-static bool
-is_empty_folder(const char *path)
-{
-	DIR *d = opendir(path);
-	struct dirent *e;
-	bool empty = d != NULL;
-
-	while (empty && (e = readdir(d)))
-		empty = *e->d_name == '.';
-	if (d)
-		closedir(d);
-	return empty;
-}
-
-static int
-prepare_machine(struct fail *f)
-{
-	static const char settings[] = KMI_ETC "/kmi.env", keys[] = KMI_ETC "/auths", example[] = KMI_ETC "/auths/example.env";
-	const char *const users[] = { "systemd-sysusers", KMI_PREFIX "/lib/sysusers.d/kmi.conf", NULL };
-	const char *const folders[] = { "systemd-tmpfiles", "--create", KMI_PREFIX "/lib/tmpfiles.d/kmi.conf", NULL };
-	bool had_user = getpwnam(SERVICE_USER) != NULL, had_keys = access(keys, F_OK) == 0;
-
-	if (!had_user && run(false, users) < 0)
-		return fail_set(f, FAIL_SYSTEM, "the user %s could not be made", SERVICE_USER);
-	if (!had_user)
-		printf(_("  made      the user %s\n"), SERVICE_USER);
-	if (file_mkdirs(KMI_ETC, f) < 0 || put_once(KMI_PREFIX "/share/kmi/kmi.env", settings, f) < 0)
-		return -1;
-	if (run(false, folders) < 0)
-		return fail_set(f, FAIL_SYSTEM, "the folders could not be made");
-	chmod(KMI_ETC, 0755);
-	if (!had_keys && is_empty_folder(keys) && (put_once(KMI_PREFIX "/share/kmi/example.env", example, f) < 0 ||
-	    give_to_group(example, 0640, f) < 0))
-		return -1;
-	return 0;
-}
-
-/* ---- install ------------------------------------------------------------------------------------------------ */
-
-/* Settings that only this shell has: the service will not see them. */
-static void
-warn_of_environment(const struct manager *m)
-{
-	for (size_t i = 0; i < config_count(); i++)
-		switch (m->c->origins[i].source) {
-		case CONFIG_ENVIRONMENT:
-		case CONFIG_DOTENV:
-		case CONFIG_ENV_PATH:
-			if (strcmp(config_name(i), "KMI_PROXY_LISTEN") != 0)
-				program_warn(name, "the service will not see %s of this shell; put it into %s", config_name(i),
-				    m->user ? "~/.kmi/kmi.config.toml" : KMI_ETC "/kmi.env");
-			break;
-		case CONFIG_DEFAULT:
-		case CONFIG_MACHINE:
-		case CONFIG_TOML:
-		case CONFIG_ARGUMENT:
-			break;
-		}
-}
-
-/* The address must be free, or ours: said before anything is changed. */
-static int
-check_address(const struct manager *m, struct fail *f)
-{
-	struct superserver by;
-
-	if (superserver_find(&by, m->c, NULL, f) < 0)
-		return -1;
-	switch (by.kind) {
-	case SUPERSERVER_NONE:
-	case SUPERSERVER_SYSTEMD:
-		if (by.kind == SUPERSERVER_NONE || !by.running || by.user == m->user)
-			return 0;
-		if (by.user)
-			fail_set(f, FAIL_SYSTEM, "%s is held by the systemd of this user", m->c->proxy_listen);
-		else
-			fail_set(f, FAIL_SYSTEM, "%s is held by the machine's systemd", m->c->proxy_listen);
-		return fail_hint(f, "kmi proxy uninstall --%s, or another KMI_PROXY_LISTEN", by.user ? "user" : "system");
-	case SUPERSERVER_EMBEDDED:
-		fail_set(f, FAIL_SYSTEM, "%s is held by the pool that kmi proxy started (process %ld)", m->c->proxy_listen,
-		    (long)by.pid);
-		return fail_hint(f, "kmi proxy-stop, then again");
-	case SUPERSERVER_S6:
-	case SUPERSERVER_OTHER:
-	case SUPERSERVER_STRANGER:
-		break;
-	}
-	if (by.pid)
-		fail_set(f, FAIL_SYSTEM, "%s is held by process %ld (%s)", m->c->proxy_listen, (long)by.pid, by.command);
-	else
-		fail_set(f, FAIL_SYSTEM, "%s is held by a process of another user", m->c->proxy_listen);
-	return fail_hint(f, "stop that program, or give another address with KMI_PROXY_LISTEN");
-}
-
-static int
-put_in_place(struct manager *m, struct fail *f)
-{
-	const char *socket = m->pool ? "kmi-proxy-pool.socket" : "kmi-proxy.socket";
-
-	if (!m->user && prepare_machine(f) < 0)
-		return -1;
-	if (put_units(m, f) < 0 || (m->user && put_state_folder(m, f) < 0))
-		return -1;
-	if (!config_listen_is_tls(m->c) && put_address(m, socket, &m->c->listen, "127.0.0.1:54123", f) < 0)
-		return -1;
-	if (m->tls && put_address(m, "kmi-tls.socket", config_listen_is_tls(m->c) ? &m->c->listen : &m->c->tls_listen,
-	    "127.0.0.1:54443", f) < 0)
-		return -1;
-	if (m->changed && systemctl(m, false, "daemon-reload", NULL) < 0)
-		return fail_set(f, FAIL_SYSTEM, "systemd did not read the units again");
-	return 0;
-}
-
-static int
-switch_on(struct manager *m, const char *unit, struct fail *f)
-{
-	bool was = is_active(m, unit) && systemctl(m, true, "is-enabled", unit, NULL) == 0;
-
-	if (was && m->moved && systemctl(m, false, "stop", unit, NULL) < 0)
-		return fail_set(f, FAIL_SYSTEM, "%s could not be stopped", unit);
-	/* What failed once may be tried again by who asks for it. */
-	systemctl(m, true, "reset-failed", unit, NULL);
-	if (systemctl(m, false, "enable", "--now", unit, NULL) < 0) {
-		fail_set(f, FAIL_SYSTEM, "%s could not be started", unit);
-		return fail_hint(f, "systemctl %sstatus %s tells why", m->user ? "--user " : "", unit);
-	}
-	printf(was && !m->moved ? _("  running   %s, as before\n") : _("  started   %s; it will be at every boot\n"), unit);
-	return 0;
-}
-
-static int
-switch_off(struct manager *m, const char *unit, struct fail *f)
-{
-	bool was = is_active(m, unit), service = str_ends(str_from(unit), ".service");
-
-	/* A service of ours is started by its socket: there is nothing to disable. */
-	if (!was && (service || systemctl(m, true, "is-enabled", unit, NULL) < 0))
-		return 0;
-	if (!service)
-		systemctl(m, true, "disable", unit, NULL);
-	if (was && systemctl(m, false, "stop", unit, NULL) < 0)
-		return fail_set(f, FAIL_SYSTEM, "%s could not be stopped", unit);
-	printf(_("  stopped   %s\n"), unit);
-	return 0;
-}
-
-/* One flavour holds the address: the other goes first, its running answers finished. */
-static int
-switch_over(struct manager *m, struct fail *f)
-{
-	char health[PATH_MAX];
-
-	if (m->pool ? switch_off(m, "kmi-proxy.socket", f) < 0 :
-	    switch_off(m, "kmi-proxy-pool.socket", f) < 0 || switch_off(m, "kmi-proxy-pool.service", f) < 0)
-		return -1;
-	if (!config_listen_is_tls(m->c) && switch_on(m, m->pool ? "kmi-proxy-pool.socket" : "kmi-proxy.socket", f) < 0)
-		return -1;
-	/* Warm from the start, and a wrong setting shows now. */
-	if (m->pool && systemctl(m, false, "start", "kmi-proxy-pool.service", NULL) < 0) {
-		fail_set(f, FAIL_SYSTEM, "the pool does not start");
-		return fail_hint(f, "kmi proxy-logs tells why");
-	}
-	if (m->tls && switch_on(m, "kmi-tls.socket", f) < 0)
-		return -1;
-	if (program_beside("kmi-health", health, sizeof(health), NULL) == 0)
-		return switch_on(m, "kmi-health.timer", f);
-	return 0;
-}
-
-static int
-install(struct manager *m)
-{
-	struct fail f = { 0 };
-	char linger[300];
-	const struct passwd *pw = getpwuid(geteuid());
-
-	if (m->tls && !config_has_tls(m->c)) {
-		fail_set(&f, FAIL_USAGE, "--tls needs KMI_PROXY_TLS_CERT and KMI_PROXY_TLS_KEY");
-		fail_hint(&f, "kmi tls selfsigned makes a first certificate");
-		return program_fail(name, &f);
-	}
-	if (find_places(m, &f) < 0 || check_address(m, &f) < 0)
-		return program_fail(name, &f);
-	warn_of_environment(m);
-	if (put_in_place(m, &f) < 0 || switch_over(m, &f) < 0)
-		return program_fail(name, &f);
-	if (!config_listen_is_tls(m->c) && !probe_answers(&m->c->listen, ANSWER_MS, 0)) {
-		fail_set(&f, FAIL_SYSTEM, "the proxy does not answer on %s", m->c->proxy_listen);
-		fail_hint(&f, "kmi proxy-logs tells why");
-		return program_fail(name, &f);
-	}
-	event_audit(m->c, "proxy_install", "listen", m->c->proxy_listen, "manager", m->user ? "user" : "system", NULL);
-	printf(_("The proxy answers on %s, started by systemd.\n"), m->c->proxy_listen);
-	snprintf(linger, sizeof(linger), "/var/lib/systemd/linger/%s", pw ? pw->pw_name : "");
-	if (m->user && access(linger, F_OK) < 0)
-		printf(_("It ends when you log out. To keep it: loginctl enable-linger\n"));
-	return 0;
-}
-
-static int
-uninstall(struct manager *m)
-{
-	struct fail f = { 0 };
-	struct dirent *e;
-	char path[PATH_MAX];
-	int rc = 0;
-	DIR *d;
-
-	if (find_manager(m, &f) < 0 || find_target(m, &f) < 0)
-		return program_fail(name, &f);
-	for (const char *const *u = startable; *u; u++)
-		if (switch_off(m, *u, &f) < 0)
-			return program_fail(name, &f);
-	systemctl(m, true, "stop", "kmi-proxy@*.service", NULL);
-	d = opendir(m->target);
-	while (rc == 0 && d && (e = readdir(d))) {
-		struct str unit = str_from(e->d_name);
-
-		if (!str_starts(unit, "kmi-"))
-			continue;
-		if (str_ends(unit, ".d")) {
-			char *bare = str_dup(str_sub(unit, 0, unit.n - 2));
-
-			rc = bare ? put_drop_in(m, bare, "", &f) : fail_memory(&f);
-			free(bare);
-			continue;
-		}
-		snprintf(path, sizeof(path), "%.3000s/%.255s", m->target, e->d_name);
-		rc = remove_file(m, path, &f);
-	}
-	if (d)
-		closedir(d);
-	if (rc < 0)
-		return program_fail(name, &f);
-	if (m->changed)
-		systemctl(m, true, "daemon-reload", NULL);
-	event_audit(m->c, "proxy_uninstall", "manager", m->user ? "user" : "system", NULL);
-	printf(_("systemd does not run the proxy any more. Keys, settings and state are where they were.\n"));
-	return 0;
-}
-
-/* ---- what kmi proxy, proxy-stop, proxy-restart and proxy-logs do ------------------------------------------- */
+/* ---- systemd ------------------------------------------------------------------------------------------------ */
 
 /* The service that a socket starts, where it is one for all connections. */
 static const char *
@@ -641,23 +43,23 @@ refused(const struct superserver *by)
 }
 
 static int
-start_systemd(const struct manager *m, const struct superserver *by)
+start_systemd(const struct config *c, const struct superserver *by)
 {
 	const char *service = service_of(by);
 
 	if (by->running) {
-		printf(_("The proxy runs already: systemd holds %s (%s).\n"), m->c->proxy_listen, by->unit);
+		printf(_("The proxy runs already: systemd holds %s (%s).\n"), c->proxy_listen, by->unit);
 		return 0;
 	}
-	if (systemctl(m, false, "start", by->unit, service, NULL) < 0)
+	if (systemctl(by->user, SYSTEMCTL_LOUD, "start", by->unit, service, NULL) < 0)
 		return refused(by);
-	event_audit(m->c, "proxy_start", "listen", m->c->proxy_listen, "unit", by->unit, NULL);
-	printf(_("The proxy runs: systemd holds %s (%s).\n"), m->c->proxy_listen, by->unit);
+	event_audit(c, "proxy_start", "listen", c->proxy_listen, "unit", by->unit, NULL);
+	printf(_("The proxy runs: systemd holds %s (%s).\n"), c->proxy_listen, by->unit);
 	return 0;
 }
 
 static int
-stop_systemd(const struct manager *m, const struct superserver *by)
+stop_systemd(const struct config *c, const struct superserver *by)
 {
 	const char *service = service_of(by);
 
@@ -665,31 +67,31 @@ stop_systemd(const struct manager *m, const struct superserver *by)
 		printf(_("The proxy does not run.\n"));
 		return 0;
 	}
-	if (systemctl(m, false, "stop", by->unit, service, NULL) < 0)
+	if (systemctl(by->user, SYSTEMCTL_LOUD, "stop", by->unit, service, NULL) < 0)
 		return refused(by);
 	/* Answers in hand are finished; connections at rest are closed. */
 	if (!service)
-		systemctl(m, true, "stop", "kmi-proxy@*.service", NULL);
-	event_audit(m->c, "proxy_stop", "unit", by->unit, NULL);
+		systemctl(by->user, SYSTEMCTL_QUIET, "stop", "kmi-proxy@*.service", NULL);
+	event_audit(c, "proxy_stop", "unit", by->unit, NULL);
 	printf(_("The proxy has stopped. At the next boot it starts again; kmi proxy uninstall ends that.\n"));
 	return 0;
 }
 
 static int
-restart_systemd(const struct manager *m, const struct superserver *by)
+restart_systemd(const struct config *c, const struct superserver *by)
 {
 	const char *service = service_of(by);
 
 	if (!by->running)
-		return start_systemd(m, by);
+		return start_systemd(c, by);
 	if (!service) {
 		printf(_("Nothing to restart: every connection starts a new process, with the settings as they are then.\n"));
 		return 0;
 	}
-	systemctl(m, true, "reset-failed", service, NULL);
-	if (systemctl(m, false, "reload-or-restart", service, NULL) < 0)
+	systemctl(by->user, SYSTEMCTL_QUIET, "reset-failed", service, NULL);
+	if (systemctl(by->user, SYSTEMCTL_LOUD, "reload-or-restart", service, NULL) < 0)
 		return refused(by);
-	event_audit(m->c, "proxy_restart", "unit", service, NULL);
+	event_audit(c, "proxy_restart", "unit", service, NULL);
 	printf(_("The proxy has begun anew. Running answers end beside it, nobody was refused.\n"));
 	return 0;
 }
@@ -729,6 +131,8 @@ logs_systemd(const struct superserver *by, const char *lines, const char *since,
 	return program_fail(name, &f);
 }
 
+/* ---- s6 ----------------------------------------------------------------------------------------------------- */
+
 /* s6-supervise is asked in the service's own folder: "d"own, "h"angup ... */
 static int
 ask_s6(const struct superserver *by, const char *command, const char *done)
@@ -736,7 +140,7 @@ ask_s6(const struct superserver *by, const char *command, const char *done)
 	const char *const argv[] = { "s6-svc", command, by->folder, NULL };
 	struct fail f;
 
-	if (*by->folder && run(false, argv) == 0) {
+	if (*by->folder && systemctl_run(SYSTEMCTL_LOUD, argv) == 0) {
 		printf("%s\n", done);
 		return 0;
 	}
@@ -770,24 +174,35 @@ act_s6(const struct superserver *by, const char *verb)
 /* ---- */
 
 static const struct option options[] = {
-	{ "user", no_argument, NULL, 'u' },
-	{ "system", no_argument, NULL, 'S' },
-	{ "pool", no_argument, NULL, 'p' },
-	{ "tls", no_argument, NULL, 't' },
 	{ "lines", required_argument, NULL, 'l' },
 	{ "since", required_argument, NULL, 's' },
 	{ "no-follow", no_argument, NULL, 'n' },
-	{ "help", no_argument, NULL, 'h' },
 	{ NULL, 0, NULL, 0 },
 };
+
+struct asked {
+	const char *verb, *lines, *since;
+	bool follow;
+};
+
+static int
+act_systemd(const struct config *c, const struct superserver *by, const struct asked *o)
+{
+	if (strcmp(o->verb, "stop") == 0)
+		return stop_systemd(c, by);
+	if (strcmp(o->verb, "restart") == 0)
+		return restart_systemd(c, by);
+	if (strcmp(o->verb, "logs") == 0)
+		return logs_systemd(by, o->lines, o->since, o->follow);
+	return start_systemd(c, by);
+}
 
 int
 main(int argc, char **argv)
 {
-	const char *slash = strrchr(argv[0], '/'), *verb = argc > 1 ? argv[1] : "", *lines = "20", *since = NULL;
-	struct manager m = { .user = geteuid() != 0 };
+	const char *slash = strrchr(argv[0], '/');
+	struct asked o = { .verb = argc > 1 ? argv[1] : "", .lines = "20", .follow = true };
 	struct superserver by;
-	bool follow = true, user = false, system = false;
 	struct fail f = { 0 };
 	struct config c;
 	int opt, code;
@@ -795,61 +210,26 @@ main(int argc, char **argv)
 	name = slash ? slash + 1 : argv[0];
 	program_start();
 	optind = 2;
-	while ((opt = getopt_long(argc, argv, ":h", options, NULL)) >= 0)
+	while ((opt = getopt_long(argc, argv, ":", options, NULL)) >= 0)
 		switch (opt) {
-		case 'h':
-			return program_help(name, usage);
-		case 'u':
-			user = m.user = true;
-			break;
-		case 'S':
-			system = true;
-			m.user = false;
-			break;
-		case 'p':
-			m.pool = true;
-			break;
-		case 't':
-			m.tls = true;
-			break;
 		case 'l':
-			lines = optarg;
+			o.lines = optarg;
 			break;
 		case 's':
-			since = strcmp(optarg, "0") == 0 ? NULL : optarg;
+			o.since = strcmp(optarg, "0") == 0 ? NULL : optarg;
 			break;
 		case 'n':
-			follow = false;
+			o.follow = false;
 			break;
 		default:
 			return program_option_error(name, argv, opt, options);
 		}
-	if (optind < argc)
-		return program_usage(name, "unexpected argument: %s", argv[optind]);
-	if (user && system)
-		return program_usage(name, "--user and --system are two places; give one");
 	if ((code = program_config(name, &c, NULL)))
 		return code;
-	m.c = &c;
-	if (strcmp(verb, "install") == 0) {
-		code = install(&m);
-	} else if (strcmp(verb, "uninstall") == 0) {
-		code = uninstall(&m);
-	} else if (superserver_find(&by, &c, NULL, &f) < 0) {
+	if (superserver_find(&by, &c, NULL, &f) < 0)
 		code = program_fail(name, &f);
-	} else if (by.kind == SUPERSERVER_S6) {
-		code = act_s6(&by, verb);
-	} else {
-		m.user = by.user;
-		if (strcmp(verb, "stop") == 0)
-			code = stop_systemd(&m, &by);
-		else if (strcmp(verb, "restart") == 0)
-			code = restart_systemd(&m, &by);
-		else if (strcmp(verb, "logs") == 0)
-			code = logs_systemd(&by, lines, since, follow);
-		else
-			code = start_systemd(&m, &by);
-	}
+	else
+		code = by.kind == SUPERSERVER_S6 ? act_s6(&by, o.verb) : act_systemd(&c, &by, &o);
 	config_free(&c);
 	return program_end(name, code);
 }

@@ -6,8 +6,8 @@
  *	kmi-proxy-restart
  *	kmi-proxy-logs [--no-follow] [--lines N] [--app] [--since TIME]
  *
- * One program under four names. Where a supervisor runs the proxy it leaves all that, and install and uninstall, to
- * kmi-proxy-units. It binds the address itself, gives the
+ * One program under four names. Where a supervisor runs the proxy it leaves all that to kmi-proxy-units; install and
+ * uninstall are kmi-proxy-install. It binds the address itself, gives the
  * listening socket to kmi-handle (where a certificate is set, to kmi-tls, which
  * starts a pool behind itself), and waits until that answers. Only a process
  * that proxy.pid names and that is ours is ever stopped.
@@ -386,9 +386,9 @@ logs(const struct choices *o)
 
 /* ---- who is to do it ---------------------------------------------------------------------------------------- */
 
-/* Leaves it to kmi-proxy-units, under our name. */
+/* Leaves it to another program, under our name. */
 static int
-hand_over(const char *verb, char **rest, const struct choices *o)
+hand_over(const char *program, const char *verb, char **rest, const struct choices *o)
 {
 	char path[PATH_MAX], lines[24], since[32], *argv[ARGUMENTS_MAX];
 	long long ago = o && o->since ? (long long)(clock_wall() - o->since) : 0;
@@ -408,7 +408,7 @@ hand_over(const char *verb, char **rest, const struct choices *o)
 	while (rest && *rest && n < ARGUMENTS_MAX - 1)
 		argv[n++] = *rest++;
 	argv[n] = NULL;
-	if (program_beside("kmi-proxy-units", path, sizeof(path), &f) == 0) {
+	if (program_beside(program, path, sizeof(path), &f) == 0) {
 		execv(path, argv);
 		fail_sys(&f, "run %s", path);
 	}
@@ -425,7 +425,7 @@ act(const struct config *c, const struct choices *o)
 	if (superserver_find(&by, c, NULL, &f) < 0)
 		return program_fail(name, &f);
 	if ((by.kind == SUPERSERVER_SYSTEMD || by.kind == SUPERSERVER_S6) && !o->foreground && !o->app)
-		return hand_over(verb, NULL, o);
+		return hand_over("kmi-proxy-units", verb, NULL, o);
 	if (strcmp(verb, "stop") == 0)
 		return stop(c, o->force);
 	if (strcmp(verb, "logs") == 0)
@@ -462,7 +462,7 @@ main(int argc, char **argv)
 	name = slash ? slash + 1 : argv[0];
 	program_start();
 	if (argc > 1 && strcmp(name, "kmi-proxy") == 0 && (strcmp(argv[1], "install") == 0 || strcmp(argv[1], "uninstall") == 0))
-		return hand_over(argv[1], argv + 2, NULL);
+		return hand_over("kmi-proxy-install", argv[1], argv + 2, NULL);
 	while ((opt = getopt_long(argc, argv, ":hyf", options, NULL)) >= 0) {
 		long long n;
 
