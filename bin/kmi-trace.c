@@ -476,7 +476,7 @@ examine(struct show *s, struct trace_back *b, struct verdict *v)
 		trace_line_free(&l);
 	}
 	turn_round(&turns);
-	at = proof_turns_first_wrong(&turns, oldest_is_last(s), &v->warnings, &why);
+	at = proof_turns_first_wrong(&turns, oldest_is_last(s), clock_wall(), &v->warnings, &why);
 	if (at >= 0 && (long)turns.count - 1 - at > v->wrong) {
 		name_line(s, v, (long)turns.count - 1 - at);
 		v->why = why;
@@ -502,6 +502,8 @@ put_verdict_json(struct buf *out, const struct show *s, const struct verdict *v)
 	json_put_int(&o, (long long)s->corrupt);
 	json_key(&o, "rotation_restarts");
 	json_put_int(&o, (long long)v->warnings.restarts);
+	json_key(&o, "turns_not_there_yet");
+	json_put_int(&o, (long long)v->warnings.running);
 	json_key(&o, "first_wrong");
 	if (v->wrong < 0) {
 		json_put_null(&o);
@@ -538,6 +540,11 @@ put_verdict_text(struct buf *out, const struct show *s, const struct verdict *v)
 		    "%lld time the rotation began anew from 0: state.json was deleted or set aside\n",
 		    "%lld times the rotation began anew from 0: state.json was deleted or set aside\n"),
 		    (long long)v->warnings.restarts);
+	if (v->warnings.running)
+		buf_printf(out, text_plural((long long)v->warnings.running,
+		    "%lld turn is not there yet: its request still runs, or was killed, or its line was removed\n",
+		    "%lld turns are not there yet: their requests still run, or were killed, or lines were removed\n"),
+		    (long long)v->warnings.running);
 	if (v->warnings.unseen)
 		buf_printf(out, text_plural((long long)v->warnings.unseen,
 		    "%lld turn near the oldest line is not there: its line was in a file that is gone\n",

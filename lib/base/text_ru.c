@@ -1208,13 +1208,17 @@ const struct text_entry text_ru[] = {
 	  { "account — %s, а последняя попытка была на %s" } },
 	{ "the line was changed after it was written: its sum does not fit",
 	  { "строка изменена после записи: её сумма не сходится" } },
+	{ "%lld turns are not there yet: their requests still run, or were killed, or lines were removed\n",
+	  { "%lld хода ещё нет: его запрос ещё идёт либо был убит, либо строка удалена\n",
+	    "%lld ходов ещё нет: их запросы ещё идут либо были убиты, либо строки удалены\n",
+	    "%lld ходов ещё нет: их запросы ещё идут либо были убиты, либо строки удалены\n" } },
 	{ "this request is in the trace twice", { "этот запрос записан в трассировке дважды" } },
-	{ "turn %llu is missing before it: its line was removed, or its request was killed or still runs",
-	  { "перед ней нет хода %llu: строка удалена либо запрос убит или ещё идёт" } },
+	{ "turn %llu is missing before it: its line was removed, or its request was killed",
+	  { "перед ней нет хода %llu: строка удалена либо запрос убит" } },
 	{ "turns %llu to %llu are missing before it: lines were removed, state.json was changed, "
-	  "or requests were killed or still run",
+	  "or requests were killed",
 	  { "перед ней нет ходов с %llu по %llu: строки удалены, state.json изменён либо запросы "
-	    "убиты или ещё идут" } },
+	    "убиты" } },
 	{ "turn %lld was given to two requests", { "ход %lld достался двум запросам" } },
 
 	/* lib/books/trace.c */

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define RUNNING_SECONDS 900	/* thinking models are silent for minutes */
 #define OVERLAP 1024	/* turns that may have been under way when an older file ended */
 
 static bool
@@ -165,6 +166,7 @@ proof_turns_add(struct proof_turns *t, const struct trace_line *l)
 	t->list[t->count++] = (struct proof_entry){
 		.request = strtoull(start, NULL, 16),
 		.turn = l->attempt_count && is(l->attempts[0].choice, "own_turn") ? -1 : l->rotation_index,
+		.ended = l->ended,
 	};
 }
 
@@ -192,6 +194,7 @@ by_key(const void *a, const void *b)
 }
 
 struct search {
+	time_t now;
 	long at;	/* the first wrong line so far, -1: none */
 	struct fail why;
 };
@@ -242,14 +245,16 @@ find_gaps(const struct proof_turns *t, size_t from, size_t to, bool older_delete
 			continue;
 		if (older_deleted && now <= first) {
 			w->unseen += (size_t)(now - before - 1);
+		} else if (t->list[room[i].at].ended + RUNNING_SECONDS > s->now) {
+			w->running += (size_t)(now - before - 1);
 		} else if (is_sooner(s, room[i].at)) {
 			s->at = (long)room[i].at;
 			if (now == before + 2)
 				fail_set(&s->why, FAIL_INPUT, "turn %llu is missing before it: its line was removed, "
-				    "or its request was killed or still runs", (unsigned long long)before + 1);
+				    "or its request was killed", (unsigned long long)before + 1);
 			else
 				fail_set(&s->why, FAIL_INPUT, "turns %llu to %llu are missing before it: lines were removed, "
-				    "state.json was changed, or requests were killed or still run",
+				    "state.json was changed, or requests were killed",
 				    (unsigned long long)before + 1, (unsigned long long)now - 1);
 		}
 	}
@@ -300,11 +305,12 @@ find_turns(const struct proof_turns *t, bool older_deleted, struct placed *room,
 }
 
 long
-proof_turns_first_wrong(const struct proof_turns *t, bool older_deleted, struct proof_warnings *w, struct fail *why)
+proof_turns_first_wrong(const struct proof_turns *t, bool older_deleted, time_t now, struct proof_warnings *w,
+    struct fail *why)
 {
 	struct placed *room = calloc(t->count + 1, sizeof(*room));
 	size_t *life = calloc(t->count + 1, sizeof(*life));
-	struct search s = { .at = -1 };
+	struct search s = { .now = now, .at = -1 };
 
 	*w = (struct proof_warnings){ 0 };
 	if (!room || !life || t->bad) {

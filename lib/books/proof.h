@@ -10,7 +10,7 @@
  *
  *	struct proof_turns t = { 0 };
  *	proof_turns_add(&t, &line);
- *	bad = proof_turns_first_wrong(&t, older_deleted, &warnings, &why);	the number of a line, or -1
+ *	bad = proof_turns_first_wrong(&t, older_deleted, now, &warnings, &why);	the number of a line, or -1
  *	proof_turns_free(&t);
  */
 #ifndef KMI_BOOKS_PROOF_H
@@ -30,6 +30,7 @@ enum proof proof_line(const struct trace_line *l, char *const *eligible, size_t 
 struct proof_entry {
 	uint64_t request;	/* the beginning of its id */
 	int64_t turn;		/* -1: none that the books counted */
+	time_t ended;
 };
 
 struct proof_turns {
@@ -41,11 +42,16 @@ struct proof_turns {
 struct proof_warnings {
 	size_t restarts;	/* the rotation began anew: state.json was deleted, or set aside */
 	size_t unseen;		/* turns before those of the first line: their lines may have been in a file that is gone */
+	size_t running;		/* turns whose requests may still run: those after them have only just ended */
 };
 
 void proof_turns_add(struct proof_turns *t, const struct trace_line *l);
-/* older_deleted: files older than the first line were there once, so turns near it may be missing. */
-long proof_turns_first_wrong(const struct proof_turns *t, bool older_deleted, struct proof_warnings *w, struct fail *why);
+/*
+ * older_deleted: files older than the first line were there once, so turns near it may be missing. A line is written when
+ * its request ends, so one that is missing before a line of the last quarter of an hour is not missed yet.
+ */
+long proof_turns_first_wrong(const struct proof_turns *t, bool older_deleted, time_t now, struct proof_warnings *w,
+    struct fail *why);
 void proof_turns_free(struct proof_turns *t);
 
 #endif

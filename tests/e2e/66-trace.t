@@ -91,8 +91,16 @@ sed -i '5s/"key_label": "[a-e]"/"key_label": "z"/; 5s/"label": "[a-e]"/"label": 
 sed -i '3s/"eligible": \["a", "b"/"eligible": ["b", "a"/' "$TR"; wrong "an eligible list altered" "$third"
 sed -i '3s/"d", "e"\]/"d", "f"]/' "$TR"; wrong "a label that was not chosen altered" "its sum does not fit"
 sed -i '3s/"rotation_index": 2/"rotation_index": 7/' "$TR"; wrong "a turn altered" "$third"
+sed -i 3d "$TR"; trace --verify
+is "$code" 0 "a line that is not there yet may be that of a request that still runs"
+has "$OUT" "1 turn is not there yet" "and is told"
+cp "$D/whole" "$TR"
+# Two days later it should be there.
+sed -i "s/\"ts\": \"[^\"]*\"/\"ts\": \"$(date -u -d '2 days ago' '+%F %T +0000')\"/" "$TR"
+cp "$TR" "$D/recent"; mv "$D/whole" "$D/now"; mv "$D/recent" "$D/whole"
 sed -i 3d "$TR"; wrong "a line removed" "turn 2 is missing"
 sed -i 3,5d "$TR"; wrong "three lines removed" "turns 2 to 4 are missing"
+mv "$D/now" "$D/whole"; cp "$D/whole" "$TR"
 sed -i 3p "$TR"; wrong "a line doubled" "twice"
 sed -i '3s/"choice": "turn"/"choice": "again"/' "$TR"; wrong "a rule altered" "as if it were another one"
 retried=$(grep -n '"other_account"' "$TR" | cut -d: -f1)
@@ -135,7 +143,7 @@ trace_wait 27
 trace --verify
 is "$code" 0 "state.json made anew: the rotation begins at 0"
 has "$OUT" 'began anew' "which is said"
-sed -i 24d "$TR"
+sed -i "24d; s/\"ts\": \"[^\"]*\"/\"ts\": \"$(date -u -d '2 days ago' '+%F %T +0000')\"/" "$TR"
 trace --verify
 is "$code" 1 "a line removed after that is found"
 rm -f "$TR"

@@ -111,11 +111,33 @@ all_turns(void)
 			snprintf(id, sizeof(id), "%016zx%016d", n + 1, 0);
 			proof_turns_add(&t, &l);
 		}
-		CHECK_NAMED(proof_turns_first_wrong(&t, o->older_deleted, &w, &why) == o->wrong, o->name);
+		CHECK_NAMED(proof_turns_first_wrong(&t, o->older_deleted, 1000000, &w, &why) == o->wrong, o->name);
 		CHECK_NAMED(o->wrong >= 0 || (w.restarts == o->restarts && w.unseen == o->unseen), o->name);
 		CHECK_NAMED((o->wrong >= 0) == (why.text[0] != '\0'), o->name);
 		proof_turns_free(&t);
 	}
+}
+
+/* A line comes when its request ends: what has not come yet is no wrong, for a while. */
+static void
+still_running(void)
+{
+	struct proof_turns t = { 0 };
+	struct proof_warnings w;
+	struct fail why = { 0 };
+
+	for (int64_t turn = 0; turn < 6; turn++) {
+		char id[33];
+		struct trace_line l = { .request_id = id, .rotation_index = turn, .ended = 1000 + turn };
+
+		snprintf(id, sizeof(id), "%016d%016d", (int)turn + 1, 0);
+		if (turn != 2 && turn != 3)
+			proof_turns_add(&t, &l);
+	}
+	CHECK_INT(proof_turns_first_wrong(&t, false, 1010, &w, &why), -1);
+	CHECK_INT(w.running, 2);
+	CHECK_INT(proof_turns_first_wrong(&t, false, 100000, &w, &why), 2);
+	proof_turns_free(&t);
 }
 
 static void
@@ -127,9 +149,9 @@ the_same_request(void)
 	struct fail why;
 
 	proof_turns_add(&t, &l);
-	CHECK_INT(proof_turns_first_wrong(&t, false, &w, &why), -1);
+	CHECK_INT(proof_turns_first_wrong(&t, false, 1000000, &w, &why), -1);
 	proof_turns_add(&t, &l);
-	CHECK_INT(proof_turns_first_wrong(&t, false, &w, &why), 1);
+	CHECK_INT(proof_turns_first_wrong(&t, false, 1000000, &w, &why), 1);
 	proof_turns_free(&t);
 }
 
@@ -138,6 +160,7 @@ main(void)
 {
 	lines();
 	all_turns();
+	still_running();
 	the_same_request();
 	return check_done();
 }
