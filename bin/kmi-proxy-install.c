@@ -364,9 +364,8 @@ warn_of_environment(const struct manager *m)
 		case CONFIG_ENVIRONMENT:
 		case CONFIG_DOTENV:
 		case CONFIG_ENV_PATH:
-			if (strcmp(config_name(i), "KMI_PROXY_LISTEN") != 0)
-				program_warn(name, "the service will not see %s of this shell; put it into %s", config_name(i),
-				    m->user ? "~/.kmi/kmi.config.toml" : KMI_ETC "/kmi.env");
+			program_warn(name, "the service will not see %s of this shell; put it into %s", config_name(i),
+			    m->user ? "~/.kmi/kmi.config.toml" : KMI_ETC "/kmi.env");
 			break;
 		case CONFIG_DEFAULT:
 		case CONFIG_MACHINE:

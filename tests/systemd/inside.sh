@@ -141,6 +141,18 @@ systemctl daemon-reload; systemctl restart kmi-proxy-pool.service
 is "$(code -H "$AUTH" $U/models) $(tail -n 1 rec/log.jsonl | jq -r .key)" "200 sk-fake-secret-encrypted-01" "LoadCredentialEncrypted"
 rm -r /run/systemd/system/kmi-proxy-pool.service.d; systemctl daemon-reload; systemctl restart kmi-proxy-pool.service
 
+part "TLS"
+kmi tls selfsigned --name localhost /etc/kmi/cert.pem /etc/kmi/key.pem >/dev/null 2>&1
+chown kmi: /etc/kmi/key.pem /etc/kmi/cert.pem
+set_env KMI_PROXY_TLS_CERT /etc/kmi/cert.pem
+set_env KMI_PROXY_TLS_KEY /etc/kmi/key.pem
+set_env KMI_PROXY_TLS_LISTEN 127.0.0.1:54443
+kmi proxy install --system --pool --tls >said; is $? 0 "kmi proxy install --tls"
+T=https://localhost:54443/kmi-rotor/v1
+is "$(code --cacert /etc/kmi/cert.pem -H "$AUTH" $T/models) $(code -H "$AUTH" $U/models)" "200 200" "it serves with and without"
+systemctl restart kmi-tls.service; systemctl reload kmi-tls.service
+is "$(code --cacert /etc/kmi/cert.pem -H "$AUTH" $T/models)" 200 "restarted and reloaded as well"
+
 part "the timer"
 mkdir -p /run/systemd/system/kmi-health.timer.d
 printf '[Timer]\nOnBootSec=\nOnActiveSec=\nOnUnitInactiveSec=\nOnActiveSec=1\nRandomizedDelaySec=0\nAccuracySec=100ms\n' >/run/systemd/system/kmi-health.timer.d/soon.conf
