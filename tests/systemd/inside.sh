@@ -161,6 +161,7 @@ systemctl daemon-reload; systemctl restart kmi-health.timer
 ok "refreshes health" until_true 15 test -s /var/lib/kmi/health.json
 until_true 10 eval '[ "$(systemctl is-active kmi-health.service)" = inactive ]'
 is "$(systemctl show -P Result kmi-health.service) $(stat -c %U /var/lib/kmi/health.json)" "success kmi" "and ends well"
+rm -r /run/systemd/system/kmi-health.timer.d
 
 part "a user's own"
 useradd -m tester
@@ -211,8 +212,8 @@ ok "keys and state are" test -s /etc/kmi/auths/a.env -a -s /var/lib/kmi/state.js
 is "$(systemctl --failed --no-legend | grep kmi)" "" "nothing has failed"
 DEBIAN_FRONTEND=noninteractive dpkg -P kmi >said 2>&1; is $? 0 "dpkg -P"
 systemctl daemon-reload
-is "$(find / -xdev \( -path /kmi-test -o -path /proc -o -path '/work' -o -path '/farm' \) -prune -o -newer /kmi-test/script \( -name 'kmi' -o -name 'kmi[-._@]*' \) -print 2>/dev/null |
-	grep -v '^/tmp/kmi-\|^/root/\|^/etc/systemd/system/.*kmi-test\|^/home' | head)" "" "nothing is left on the disk"
+is "$(find /etc /usr /var /run -newer script \( -name kmi -o -name 'kmi[-._@]*' \) ! -name 'kmi-test*' 2>/dev/null | head)" "" \
+	"nothing is left on the disk"
 is "$(getent passwd kmi; getent group kmi)" "" "nor a user"
 is "$(systemctl list-unit-files --no-legend 'kmi-*' | grep -v kmi-test)" "" "nor a unit"
 kill $FAKE
