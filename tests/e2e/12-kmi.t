@@ -75,7 +75,7 @@ for flag in --help -h help; do
 done
 for p in "$BIN"/kmi-*; do
 	c=${p##*/kmi-}
-	case $c in *.o | *.d | handle | listen | text | tls-selfsigned | proxy-units) continue ;; esac
+	case $c in *.o | *.d | handle | listen | text | tls-selfsigned | proxy-units | proxy-install | proxy-uninstall) continue ;; esac
 	ok "help lists $c" grep -q "^  $c  " <<<"$alone"
 done
 run help keys; first=$OUT; run keys --help; is "$first" "$OUT" "kmi help keys is kmi keys --help"
