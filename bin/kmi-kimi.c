@@ -172,9 +172,10 @@ main(int argc, char **argv)
 	if ((code = program_config(NAME, &c, NULL)))
 		return code;
 	if (find_base(&c, &base, &f) < 0 || find_proxy(&c, &f) < 0)
-		return program_fail(NAME, &f);
-	redirect(&c, base.p);
+		code = program_fail(NAME, &f);
+	else
+		redirect(&c, base.p);
 	buf_free(&base);
 	config_free(&c);
-	return run(argv);
+	return code ? code : run(argv);
 }

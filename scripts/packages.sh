@@ -19,7 +19,7 @@ if [ "${1:-}" = unpack ]; then
 fi
 build='gcc libc6-dev make pkg-config libcurl4-openssl-dev libjsmn-dev libbearssl-dev libsmartcols-dev libncurses-dev zlib1g-dev node-llhttp'
 run='curl ca-certificates openssl'
-test='perl python3 openssl curl jq procps psmisc ca-certificates ucspi-tcp s6 iproute2 util-linux tmux golang-github-burntsushi-toml-dev'
+test='perl python3 openssl curl jq procps psmisc ca-certificates ucspi-tcp s6 iproute2 util-linux netbase tmux golang-github-burntsushi-toml-dev'
 lint='cppcheck mandoc lintian'
 bench='nginx-light'
 deb='debhelper dpkg-dev'

@@ -458,6 +458,8 @@ read_token(struct config *c, struct fail *f)
 		goto out;
 	}
 	buf_str(&trimmed, str_trim(buf_view(&text)));
+	free(c->proxy_token);	/* the empty one */
+	c->proxy_token = NULL;
 	if (!trimmed.n || strlen(trimmed.p) != trimmed.n)
 		fail_set(f, FAIL_USAGE, "KMI_PROXY_TOKEN_FILE: there is no token in %s", c->proxy_token_file);
 	else if (setting_set(c, token, trimmed.p, &why) < 0)
