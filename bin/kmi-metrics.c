@@ -67,7 +67,7 @@ sample(struct buf *out, const char *name, const char *label, const char *key, co
 		put_value(out, label);
 		buf_putc(out, '"');
 	}
-	if (key) {
+	if (key && value) {
 		buf_printf(out, "%s%s=\"", label ? "," : "{", key);
 		put_value(out, value);
 		buf_putc(out, '"');
