@@ -34,7 +34,7 @@ until_true 5 grep -q data: "$D/slow"
 LOAD=$!
 sleep 0.3
 pid=$(s6-svstat -o pid "$D/scan/kmi-pool")
-s6-svc -wr -T 20000 -r "$D/scan/kmi-pool"; is $? 0 "s6-svc -r"
+s6-svc -wr -T 60000 -r "$D/scan/kmi-pool"; is $? 0 "s6-svc -r"
 ok "is another process" test "$(s6-svstat -o pid "$D/scan/kmi-pool")" != "$pid"
 s6-svc -h "$D/scan/kmi-pool"; sleep 0.3
 "$BIN/kmi" proxy-restart >"$D/out" 2>&1; is $? 0 "kmi proxy-restart"
@@ -43,7 +43,7 @@ wait $SLOW; is "$(grep -c data: "$D/slow") $(grep . "$D/slow" | tail -n 1)" "23 
 kill -9 "$(s6-svstat -o pid "$D/scan/kmi-pool")"
 ask /models; is "$CODE" 200 "killed with -9: the next client waits for the next pool"
 
-s6-svc -wD -T 20000 -d "$D/scan/kmi-pool"
+s6-svc -wD -T 60000 -d "$D/scan/kmi-pool"
 export KMI_PROXY_MAX_RPS=many
 echo "KMI_PROXY_MAX_RPS=many" >"$D/.env"	# every process of this test has this folder, and s6 started before
 sed -i "s|^exec 2>&1|exec 2>\"$D/pool.out\"; cd \"$D\"; hold=scan|; s|^hold=.*|hold=$D/scan/kmi-hold/socket|" "$D/scan/kmi-pool/run"
