@@ -213,8 +213,11 @@ write_config(const struct turn *t, const char *path, bool *changed, struct fail 
 
 	if (slash)
 		*slash = '\0';
-	if (file_read(path, CLIENT_CONFIG_MAX - 1, &old, NULL, f) < 0 && errno != ENOENT)
-		goto out;
+	if (file_read(path, CLIENT_CONFIG_MAX - 1, &old, NULL, f) < 0) {
+		if (errno != ENOENT)
+			goto out;
+		*f = (struct fail){ 0 };	/* one that is not there is made */
+	}
 	if (!slash || file_mkdirs(folder, f) < 0 || new_content(t, buf_view(&old), &text, f) < 0)
 		goto out;
 	if (buf_bad(&text)) {

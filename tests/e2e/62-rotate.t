@@ -49,6 +49,8 @@ has "$(tr -s ' ' <"$D/out")" "* b sk-f***000b healthy never 0 ########.. 80 %" "
 is "$(stat -c %a "$config")" 600 "the Kimi CLI's config is written, for its owner alone"
 is "$(python3 -c 'import sys, tomllib; p = tomllib.load(open(sys.argv[1], "rb"))["providers"]["kimi-for-coding"]; print(p["type"], p["api_key"], p["base_url"])' "$config")" \
 	"kimi sk-fake-b-000b $KMI_UPSTREAM_BASE_URL" "from nothing"
+is "$(cat "$D/err")" "" "which is no error"
+has "$(cat "$D/out")" "written into $config" "and is said"
 has "$(cat "$D/state/logs/kmi.log")" config_written "an audit event"
 ok "without the key" eval '! grep -q sk-fake "$D/state/logs/kmi.log"'
 ok "nor is it printed" eval '! grep -q sk-fake "$D/out"'
