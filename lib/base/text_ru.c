@@ -1721,11 +1721,6 @@ const struct text_entry text_ru[] = {
 	{ "CONNECT and TRACE are not served", { "CONNECT и TRACE не обслуживаются" } },
 	{ "This is no forward proxy: its address belongs in the client's base URL, not in HTTP(S)_PROXY.",
 	  { "Это не прямой прокси: его адрес указывают в base URL клиента, а не в HTTP(S)_PROXY." } },
-	{ "this port speaks plain HTTP, and the client began a TLS handshake",
-	  { "на этом порту простой HTTP, а клиент начал TLS" } },
-	{ "Use http:// in the client's base URL, or serve TLS: KMI_PROXY_TLS_CERT and KMI_PROXY_TLS_KEY.",
-	  { "Укажите http:// в base URL клиента или включите TLS: KMI_PROXY_TLS_CERT и "
-	    "KMI_PROXY_TLS_KEY." } },
 	{ "Send HTTP/1.1 as RFC 9112 has it; a program between client and kmi may have changed the "
 	  "request.",
 	  { "Отправляйте HTTP/1.1 по RFC 9112; возможно, запрос изменила программа между клиентом "

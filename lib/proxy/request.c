@@ -67,9 +67,11 @@ static const struct refusal other_version = { 505, "http_version_not_supported",
 static const struct refusal other_method = { 405, "method_not_allowed", N_("CONNECT and TRACE are not served"),
 	N_("This is no forward proxy: its address belongs in the client's base URL, not in HTTP(S)_PROXY."),
 	"Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS" };
-static const struct refusal tls_on_plain_port = { 400, "tls_on_plain_port",
-	N_("this port speaks plain HTTP, and the client began a TLS handshake"),
-	N_("Use http:// in the client's base URL, or serve TLS: KMI_PROXY_TLS_CERT and KMI_PROXY_TLS_KEY."), NULL };
+/* Not answered: to a client of TLS any answer is noise. So these two are for the log alone. */
+static const struct refusal tls_on_plain_port = { 0, "tls_on_plain_port",
+	"this port speaks plain HTTP, and the client began a TLS handshake",
+	"Use http:// in the client's base URL, or serve TLS with kmi-tls: KMI_PROXY_TLS_LISTEN, KMI_PROXY_TLS_CERT and "
+	"KMI_PROXY_TLS_KEY.", NULL };
 
 /* Both return -1, so that a check can end in `return bad(...)`. */
 static int
@@ -144,7 +146,7 @@ first_byte(struct request *r, unsigned char c)
 	if (c == '\r' || c == '\n')
 		return 0;
 	r->started = true;
-	if (c == 0x16)
+	if (c == 0x16)		/* a record of a handshake: 0x16, then the version, 3.x */
 		return refuse(r, &tls_on_plain_port);
 	return is_token(c) ? 0 : bad(r, "this is not HTTP");
 }

@@ -10,7 +10,7 @@
  *	case REQUEST_HEAD:	the head is complete (returned once; r.body not yet): now access, `Expect`; then
  *				feed on, even with nothing left: a request without a body needs no more bytes
  *	case REQUEST_DONE:	the body is complete too; bytes after `used` belong to the next request
- *	case REQUEST_REFUSED:	answer with *refusal and close
+ *	case REQUEST_REFUSED:	answer with *refusal (without a status: not at all) and close
  *	}
  *	request_free(&r);
  *
@@ -36,7 +36,7 @@ struct header {
 };
 
 struct refusal {
-	int status;
+	int status;		/* 0: the connection just ends, for the client does not speak HTTP */
 	const char *code;	/* machine word: "bad_request", "header_too_large", ... */
 	const char *message;	/* what is wrong with this request */
 	const char *hint;	/* what to do */

@@ -126,9 +126,8 @@ read_until(struct connection *k, enum request_progress wanted, struct refusal *n
 
 /* ---- the way of one request --------------------------------------------------------------------------------- */
 
-/* Before a head could be read there is no request to trace; the log is told, but not more than once a minute. */
 static void
-refuse_malformed(struct connection *k, const struct refusal *no)
+answer_malformed(struct connection *k, const struct refusal *no)
 {
 	enum locale locale = k->serve->config->locale;
 	struct buf body = BUF(4096), out = BUF(8192);
@@ -138,11 +137,19 @@ refuse_malformed(struct connection *k, const struct refusal *no)
 	own.body = buf_view(&body);
 	reply_own(&out, &own);
 	conn_send(&k->conn, buf_view(&out));
-	if (event_due(k->serve->config, no->code))
-		event_log(k->serve->config, EVENT_WARNING, "a malformed request was refused", "code", no->code, "reason",
-		    no->message, "peer", k->peer.remote, NULL);
 	buf_free(&body);
 	buf_free(&out);
+}
+
+/* Before a head could be read there is no request to trace; the log is told, but not more than once a minute. */
+static void
+refuse_malformed(struct connection *k, const struct refusal *no)
+{
+	if (no->status)
+		answer_malformed(k, no);
+	if (event_due(k->serve->config, no->code))
+		event_log(k->serve->config, EVENT_WARNING, "a malformed request was refused", "code", no->code, "reason",
+		    no->message, "hint", no->hint, "peer", k->peer.remote, NULL);
 }
 
 static void
