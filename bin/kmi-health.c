@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/program.h"
+#include "keys/client_config.h"
 #include "keys/refresh.h"
 #include "keys/roster.h"
 #include "show/standing.h"
@@ -376,25 +377,28 @@ free_config(struct auth *key)
 	free(key->base_url);
 }
 
-/* The first of the places where a Kimi CLI keeps its config that has one. */
+/* The first Kimi CLI's that has one. */
 static int
 find_config(struct auth *key, const struct config *c, struct fail *f)
 {
-	static const char *const places[] = { "~/.kimi/config.toml", "~/.kimi-code/config.toml" };
+	char *paths[CLIENTS];
+	int rc = -1, i = 0;
 
 	*key = (struct auth){ 0 };
-	for (size_t i = 0; i < sizeof(places) / sizeof(*places); i++) {
-		char *path = file_expand(places[i]);
-		bool there = path && access(path, F_OK) == 0;
-		int rc = there ? read_config(key, path, c, f) : -1;
-
-		free(path);
-		if (there)
-			return rc;
+	for (int k = 0; k < CLIENTS; k++)
+		paths[k] = client_config_path(k);
+	while (i < CLIENTS && paths[i] && access(paths[i], F_OK) < 0)
+		i++;
+	if (i == CLIENTS) {
+		fail_set(f, FAIL_INPUT, "the Kimi CLI has no config: there is neither %s nor %s", paths[CLIENT_KIMI_CLI],
+		    paths[CLIENT_KIMI_CODE]);
+		fail_hint(f, "kmi rotate writes one with a key of the pool");
+	} else {
+		rc = paths[i] ? read_config(key, paths[i], c, f) : fail_memory(f);
 	}
-	fail_set(f, FAIL_INPUT, "the Kimi CLI has no config: there is neither %s nor %s", places[0], places[1]);
-	fail_hint(f, "kmi rotate writes one with a key of the pool");
-	return -1;
+	for (int k = 0; k < CLIENTS; k++)
+		free(paths[k]);
+	return rc;
 }
 
 static int

@@ -74,7 +74,7 @@ struct turn {
 	size_t before;
 	bool named;		/* --to */
 	bool automatic;		/* rotation goes by itself: the active key does not count just now */
-	struct written written[2];
+	struct written written[CLIENTS];
 	size_t written_count;
 };
 
@@ -237,29 +237,22 @@ out:
 static int
 write_configs(struct turn *t)
 {
-	static const struct {
-		const char *variable, *folder;
-		bool make;
-	} places[] = { { "KIMI_SHARE_DIR", "~/.kimi", true }, { "KIMI_CODE_HOME", "~/.kimi-code", false } };
 	int rc = 0;
 
-	for (size_t i = 0; i < sizeof(places) / sizeof(*places); i++) {
-		const char *named = getenv(places[i].variable);
-		char *folder = file_expand(named && *named ? named : places[i].folder);
+	for (int i = 0; i < CLIENTS; i++) {
 		struct written *w = &t->written[t->written_count];
+		char *path = client_config_path(i);
 
-		w->path = folder ? file_join(folder, "config.toml") : NULL;
-		if (w->path && (places[i].make || access(w->path, F_OK) == 0)) {
-			t->written_count++;
-			if (write_config(t, w->path, &w->changed, &w->fail) < 0)
-				rc = -1;
-			else if (w->changed)
-				event_audit(t->c, "config_written", "path", w->path, "label", label_of(t, t->rank.chosen), NULL);
-		} else {
-			free(w->path);
-			w->path = NULL;
+		if (!path || (i != CLIENT_KIMI_CLI && access(path, F_OK) < 0)) {
+			free(path);
+			continue;
 		}
-		free(folder);
+		w->path = path;
+		t->written_count++;
+		if (write_config(t, path, &w->changed, &w->fail) < 0)
+			rc = -1;
+		else if (w->changed)
+			event_audit(t->c, "config_written", "path", path, "label", label_of(t, t->rank.chosen), NULL);
 	}
 	return rc;
 }

@@ -1,14 +1,13 @@
 #include "base/file.h"
 #include "base/toml.h"
 #include "doctor/doctor.h"
+#include "keys/client_config.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-#define CONFIG_MAX (4u << 20)
 
 /* Whether a URL leads to the proxy: its port and base path tell. */
 static bool
@@ -67,19 +66,19 @@ check_http_proxy(struct doctor *d)
 }
 
 static void
-check_config(struct doctor *d, const char *place)
+check_config(struct doctor *d, enum client client)
 {
-	char *path = file_expand(place);
-	struct buf text = BUF(CONFIG_MAX);
+	char *path = client_config_path(client);
+	struct buf text = BUF(CLIENT_CONFIG_MAX);
 	struct toml *root;
 	struct fail f = { 0 };
 
-	if (path && file_read(path, CONFIG_MAX - 1, &text, NULL, &f) == 0) {
+	if (path && file_read(path, CLIENT_CONFIG_MAX - 1, &text, NULL, &f) == 0) {
 		if (toml_parse(&root, buf_view(&text), &f) < 0) {
-			doctor_found(d, FINDING_WARN, "%s is no valid TOML: %s", place, f.text);
+			doctor_found(d, FINDING_WARN, "%s is no valid TOML: %s", path, f.text);
 			doctor_remedy(d, "mend that line; `kmi rotate` leaves such a file alone");
 		} else {
-			doctor_found(d, FINDING_OK, "%s can be read", place);
+			doctor_found(d, FINDING_OK, "%s can be read", path);
 			toml_free(root);
 		}
 	} else if (path && errno != ENOENT) {
@@ -94,6 +93,6 @@ doctor_client(struct doctor *d)
 {
 	check_variables(d);
 	check_http_proxy(d);
-	check_config(d, "~/.kimi/config.toml");
-	check_config(d, "~/.kimi-code/config.toml");
+	for (int i = 0; i < CLIENTS; i++)
+		check_config(d, i);
 }

@@ -1,11 +1,27 @@
 #include "keys/client_config.h"
 
+#include "base/file.h"
 #include "base/toml.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #define NEW_PROVIDER "kimi-for-coding"
+
+char *
+client_config_path(enum client client)
+{
+	static const struct {
+		const char *variable, *folder;
+	} places[] = { [CLIENT_KIMI_CLI] = { "KIMI_SHARE_DIR", "~/.kimi" },
+		[CLIENT_KIMI_CODE] = { "KIMI_CODE_HOME", "~/.kimi-code" } };
+	const char *named = getenv(places[client].variable);
+	char *folder = file_expand(named && *named ? named : places[client].folder);
+	char *path = folder ? file_join(folder, "config.toml") : NULL;
+
+	free(folder);
+	return path;
+}
 
 /* A change: these bytes of the text give way to others. */
 struct edit {

@@ -1,7 +1,8 @@
 /*
- * client_config: a key and its upstream, set in the config of a Kimi CLI with every other byte of it kept.
+ * client_config: the configs of the Kimi CLIs: where they are, and a key and its upstream set in one with every other byte
+ * of it kept.
  *
- * Pure: text in, text out. The provider that is set is managed:kimi-code, kimi-for-coding or moonshot-ai, else the first of
+ * Setting is pure: text in, text out. The provider that is set is managed:kimi-code, kimi-for-coding or moonshot-ai, else the first of
  * type kimi; a config that has none of these gets a table of its own for it. Another vendor's provider is never touched.
  */
 #ifndef KMI_KEYS_CLIENT_CONFIG_H
@@ -11,6 +12,14 @@
 #include "base/fail.h"
 
 #define CLIENT_CONFIG_MAX (4u << 20)
+
+enum client { CLIENT_KIMI_CLI, CLIENT_KIMI_CODE, CLIENTS };
+
+/*
+ * Where that client keeps its config: in ~/.kimi or KIMI_SHARE_DIR, in ~/.kimi-code or KIMI_CODE_HOME. It need not be there.
+ * Caller frees; NULL: no memory.
+ */
+char *client_config_path(enum client client);
 
 /* Appends to out. -1: the text is no TOML ("line 3: ..."), or a provider in it has a form that cannot be changed. */
 int client_config_set(struct str text, struct str api_key, struct str base_url, struct buf *out, struct fail *f);

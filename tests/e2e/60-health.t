@@ -160,7 +160,7 @@ pool_stop
 mkdir -p "$HOME/.kimi"
 kmi health --current >"$D/out" 2>"$D/err"
 is $? 1 "--current without a config fails"
-has "$(cat "$D/err")" "neither ~/.kimi/config.toml nor" "and says where it looked"
+has "$(cat "$D/err")" "neither $HOME/.kimi/config.toml nor $HOME/.kimi-code/config.toml" "and says where it looked"
 printf '[providers.kimi-for-coding]\napi_key = "sk-fake-e-000e"\nbase_url = "%s"\n' "$KMI_UPSTREAM_BASE_URL" >"$HOME/.kimi/config.toml"
 fake_script "$usages"
 kmi health --current --json >"$D/out"
@@ -168,6 +168,12 @@ is "$(jq -r '.keys[0].label, .keys[0].left_percent' "$D/out" | tr '\n' ' ')" "cu
 printf '[providers.x]\napi_key = "sk-fake-z-000z"\nbase_url = "%s"\n' "$KMI_UPSTREAM_BASE_URL" >"$HOME/.kimi/config.toml"
 kmi health --current --json >"$D/out"
 is "$(jq -r '.keys[0].label' "$D/out")" current "and one that is not"
+mkdir "$D/share"
+printf '[providers.kimi-for-coding]\napi_key = "sk-fake-e-000e"\nbase_url = "%s"\n' "$KMI_UPSTREAM_BASE_URL" >"$D/share/config.toml"
+is "$(KIMI_SHARE_DIR=$D/share kmi health --current --json | jq -r '.keys[0].label')" current:e "KIMI_SHARE_DIR says where it is"
+mv "$HOME/.kimi" "$HOME/.kimi.not"
+is "$(KIMI_CODE_HOME=$D/share kmi health --current --json | jq -r '.keys[0].label')" current:e "and KIMI_CODE_HOME"
+mv "$HOME/.kimi.not" "$HOME/.kimi"
 
 # wrong calls, dry run
 kmi health --cached --refresh >"$D/out" 2>"$D/err"
