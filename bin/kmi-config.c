@@ -295,7 +295,10 @@ main(int argc, char **argv)
 		fail_memory(&f);
 		return program_fail(NAME, &f);
 	}
-	fwrite(out.p, 1, out.n, stdout);
+	if (curl)
+		fwrite(out.p, 1, out.n, stdout);	/* the one output that a secret is meant for */
+	else
+		program_print(&out);
 	buf_wipe(&out);
 	config_free(&c);
 	return program_end(NAME, 0);

@@ -298,7 +298,7 @@ main(int argc, char **argv)
 			put_json(&d, &out);
 		else
 			put_text(&d, &look, &out);
-		fwrite(out.p, 1, out.n, stdout);
+		program_print(&out);
 		code = d.refused ? 2 : doctor_count(&d, FINDING_FAIL) ? 1 : 0;
 	}
 	buf_free(&out);

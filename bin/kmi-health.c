@@ -574,8 +574,8 @@ main(int argc, char **argv)
 		if (pool(&c, &look, json, &out, &f) < 0)
 			code = program_fail(NAME, &f);
 	}
-	if (out.n && !quiet)
-		fwrite(out.p, 1, out.n, stdout);
+	if (!quiet)
+		program_print(&out);
 	buf_free(&out);
 	config_free(&c);
 	return program_end(NAME, code);

@@ -282,8 +282,7 @@ main(int argc, char **argv)
 		fail_memory(&f);
 		return program_fail(NAME, &f);
 	}
-	if (out.n)
-		fwrite(out.p, 1, out.n, stdout);
+	program_print(&out);
 	code = roster_usable(&r) ? 0 : 1;
 	buf_free(&out);
 	roster_free(&r);

@@ -191,7 +191,7 @@ main(int argc, char **argv)
 	} else if (path) {
 		code = write_for_all(path, buf_view(&out), &f) < 0 ? program_fail(NAME, &f) : 0;
 	} else {
-		fwrite(out.p, 1, out.n, stdout);
+		program_print(&out);
 	}
 	buf_free(&out);
 	roster_free(&r);

@@ -577,9 +577,7 @@ main(int argc, char **argv)
 		return code;
 	look_detect(&look, STDOUT_FILENO, plain || c.plain || c.no_color);
 	code = word ? set_automatic(&c, strcmp(word, "auto") == 0, json) : rotate(&c, to, json, &look, &out);
-	if (out.n)
-		fwrite(out.p, 1, out.n, stdout);
-	buf_free(&out);
+	program_print(&out);
 	config_free(&c);
 	return program_end(NAME, code);
 }

@@ -455,8 +455,7 @@ main(int argc, char **argv)
 		fail_memory(&f);
 		return program_fail(NAME, &f);
 	}
-	fwrite(out.p, 1, out.n, stdout);
-	buf_free(&out);
+	program_print(&out);
 	free(s.url);
 	free(s.daemon_log);
 	listener_free(&s.l);

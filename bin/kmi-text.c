@@ -68,7 +68,6 @@ main(int argc, char **argv)
 		fail_memory(&f);
 		return program_fail(NAME, &f);
 	}
-	fwrite(out.p, 1, out.n, stdout);
-	buf_free(&out);
+	program_print(&out);
 	return program_end(NAME, 0);
 }

@@ -127,9 +127,7 @@ end(const struct show *s, const struct trace_back *b, struct buf *out, int code)
 		fail_memory(&f);
 		return program_fail(NAME, &f);
 	}
-	if (out->n)
-		fwrite(out->p, 1, out->n, stdout);
-	buf_free(out);
+	program_print(out);
 	return program_end(NAME, code);
 }
 

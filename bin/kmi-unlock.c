@@ -240,7 +240,7 @@ main(int argc, char **argv)
 			print_json(&report, &out);
 		else
 			print_text(&report, &out, clock_wall());
-		fwrite(out.p, 1, out.n, stdout);
+		program_print(&out);
 	}
 	for (size_t i = 0; i < report.count; i++)
 		free(report.list[i].label);

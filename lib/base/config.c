@@ -4,6 +4,7 @@
 #include "base/endpoint.h"
 #include "base/file.h"
 #include "base/nearest.h"
+#include "base/secret.h"
 #include "base/setting.h"
 #include "base/toml.h"
 
@@ -492,6 +493,7 @@ load(struct config *c, struct load *l, const char *const *args, struct fail *f)
 		if (settings[i].offset != offsetof(struct config, locale) && settle_around(c, l, i, f) < 0)
 			goto out;
 	rc = read_token(c, f) < 0 ? refuse(l, f) : 0;
+	secret_know(str_from(c->proxy_token));
 out:
 	load_free(l);
 	if (rc < 0)

@@ -1,5 +1,6 @@
 #include "base/fail.h"
 
+#include "base/secret.h"
 #include "base/text.h"
 
 #include <errno.h>
@@ -7,12 +8,13 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Control characters would break the one-line promise of every message; a cut may have left half a letter. */
+/* No secret; no control characters, for a message is one line; no half letter where it was cut. */
 static void
 tidy(char *s, size_t size)
 {
 	size_t n = strlen(s), last = n;
 
+	secret_hide(s, n);
 	if (n + 1 == size) {
 		while (last && ((unsigned char)s[last - 1] & 0xc0) == 0x80)
 			last--;

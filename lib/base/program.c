@@ -2,6 +2,7 @@
 
 #include "base/buf.h"
 #include "base/nearest.h"
+#include "base/secret.h"
 #include "base/text.h"
 
 #include <errno.h>
@@ -70,6 +71,15 @@ program_beside(const char *program, char *path, size_t size, struct fail *f)
 	if ((size_t)snprintf(path + n, size - (size_t)n, "%s", program) >= size - (size_t)n)
 		return fail_set(f, FAIL_SYSTEM, "the path of %s is too long", program);
 	return access(path, X_OK) < 0 ? fail_sys(f, "run %s", path) : 0;
+}
+
+void
+program_print(struct buf *out)
+{
+	secret_hide(out->p, out->n);
+	if (out->n)
+		fwrite(out->p, 1, out->n, stdout);
+	buf_wipe(out);
 }
 
 int

@@ -27,6 +27,7 @@
 #ifndef KMI_BASE_PROGRAM_H
 #define KMI_BASE_PROGRAM_H
 
+#include "base/buf.h"
 #include "base/config.h"
 #include "base/fail.h"
 
@@ -52,6 +53,8 @@ bool program_has_terminal(void);
 /* The path of a program of ours that lies in the folder of this one; -1 when it cannot be run. */
 int program_beside(const char *program, char *path, size_t size, struct fail *f);
 
+/* What a tool has to say, on stdout, without any secret; the buffer is freed. */
+void program_print(struct buf *out);
 /* Flushes stdout and returns `code`; 1 when the output could not be written. */
 int program_end(const char *name, int code);
 

@@ -4,6 +4,7 @@
 #include "base/digest.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "base/secret.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -111,6 +112,8 @@ finish(struct event *e, const struct config *c, va_list fields)
 	buf_putc(&e->line, '\n');
 	if (e->some)
 		buf_putc(&e->plain, ')');
+	secret_hide(e->line.p, e->line.n);
+	secret_hide(e->plain.p, e->plain.n);
 	if (buf_bad(&e->line))
 		fail_set(&f, FAIL_SYSTEM, "the event is too long for the log");
 	if (buf_bad(&e->line) || append(c, buf_view(&e->line), &f) < 0) {

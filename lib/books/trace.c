@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "base/secret.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -241,6 +242,7 @@ trace_write(const struct trace_record *t, const struct config *c, struct fail *f
 	int backups = (int)c->trace_backups, rc;
 
 	trace_format(t, c, &line);
+	secret_hide(line.p, line.n);
 	if (!path)
 		rc = fail_memory(f);
 	else if (buf_bad(&line))

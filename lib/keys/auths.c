@@ -1,5 +1,6 @@
 #include "keys/auths.h"
 
+#include "base/secret.h"
 #include "base/text.h"
 
 #include <dirent.h>
@@ -156,6 +157,7 @@ read_key(const char *path, enum key_format format, const char *provider, struct 
 {
 	if (read_text(path, text, stamp, f) < 0 || keyfile_parse(k, format, buf_view(text), provider, f) < 0)
 		return -1;
+	secret_know(str_from(keyfile_key(k)));
 	if (strlen(keyfile_key(k)) > KEY_MAX)
 		return fail_set(f, FAIL_INPUT, "the key is longer than %d characters", KEY_MAX);
 	if (!auths_key_ok(str_from(keyfile_key(k))))
@@ -223,11 +225,19 @@ check_name(const char *what, struct str name, struct fail *f)
 	return str_utf8(name) ? 0 : fail_set(f, FAIL_INPUT, "the %s is not UTF-8", text_say(what));
 }
 
+/* A file that somebody named by its key. */
+static bool
+names_secret(struct str name, struct str secret)
+{
+	return secret.n >= SECRET_SHORTEST && str_find(name, secret) >= 0;
+}
+
 static int
 set_names(struct auth *k, const struct keyfile *file, const char *file_name, struct fail *f)
 {
 	struct str given = str_trim(str_from(keyfile_setting(file, "KMI_KEY_LABEL")));
 	struct str account = str_trim(str_from(keyfile_setting(file, "KMI_KEY_ACCOUNT")));
+	struct str secret = str_from(keyfile_key(file));
 	struct buf label = BUF(KEY_FILE_MAX);
 	int rc = -1;
 
@@ -235,7 +245,11 @@ set_names(struct auth *k, const struct keyfile *file, const char *file_name, str
 		auths_clean_label(given, &label);
 	else
 		auths_label(file_name, &label);
-	if (!account.n)
+	if (names_secret(buf_view(&label), secret)) {	/* a label is shown everywhere */
+		buf_reset(&label);
+		auths_mask(secret, &label);
+	}
+	if (!account.n || names_secret(account, secret))
 		account = buf_view(&label);
 	if (buf_bad(&label)) {
 		fail_memory(f);

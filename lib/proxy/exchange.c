@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/digest.h"
+#include "base/secret.h"
 #include "books/events.h"
 #include "books/prompt.h"
 #include "keys/answer.h"
@@ -52,6 +53,7 @@ exchange_refuse(struct exchange *x, const struct refusal *no, long long retry_af
 
 	reply_error_body(&body, no->status, no->code, text_in(x->config->locale, no->message),
 	    text_in(x->config->locale, no->hint), keys);
+	secret_hide(body.p, body.n);
 	own.body = buf_view(&body);
 	reply_own(&out, &own);
 	conn_send(x->conn, buf_view(&out));
@@ -428,6 +430,15 @@ stream(struct exchange *x, const struct reply_plan *plan)
 	buf_free(&end);
 }
 
+/* An upstream may repeat the key that it refuses, which is not the client's. What was asked for is passed on untouched. */
+static void
+hide_keys(struct buf *head, struct received *got)
+{
+	secret_hide(head->p, head->n);
+	if (got->status >= 400)
+		secret_hide(got->body.p, got->body.n);
+}
+
 /* Passes an answer on: one that is whole in one piece, else while it comes. */
 static void
 pass_on(struct exchange *x, struct received *got, bool whole)
@@ -439,6 +450,7 @@ pass_on(struct exchange *x, struct received *got, bool whole)
 	reply_plan(&plan, got, x->request, x->keep);
 	x->keep = plan.keep;
 	reply_head(&out, got, &plan, x->trace.request_id, x->cors);
+	hide_keys(&out, got);
 	reply_piece(&out, &plan, buf_view(&got->body));
 	keep_tail(x, buf_view(&got->body));
 	note_end(x, buf_view(&got->body));
