@@ -21,7 +21,6 @@
 #include <unistd.h>
 
 #define NAME "kmi-doctor"
-#define LOCK_WAIT_MS 5000
 #define PIPE_WIDTH 100
 #define INDENT 8
 
@@ -184,26 +183,20 @@ put_json(const struct doctor *d, struct buf *out)
 static int
 clear_blocks(const struct config *c, struct fail *f)
 {
-	struct state_file sf;
-	struct state st = { 0 };
+	struct state_change ch;
 	time_t now = clock_wall();
-	int rc = -1;
 
-	if (state_open(&sf, c->state_dir, f) < 0 || state_lock(&sf, LOCK_WAIT_MS, f) < 0)
-		goto out;
-	if (state_load(&sf, &st, NULL, f) == 0) {
-		for (size_t i = 0; i < st.count; i++)
-			if (lock_end(&st.keys[i].blocked, now)) {
-				event_audit(c, "unlock", "label", st.keys[i].label, "reason", st.keys[i].blocked.reason, NULL);
-				st.keys[i].blocked = (struct lock){ 0 };
-			}
-		rc = state_save(&sf, &st, true, f);
+	if (state_begin(&ch, c->state_dir, f) < 0)
+		return -1;
+	for (size_t i = 0; i < ch.state.count; i++) {
+		struct state_key *k = &ch.state.keys[i];
+
+		if (!lock_end(&k->blocked, now))
+			continue;
+		event_audit(c, "unlock", "label", k->label, "reason", k->blocked.reason, NULL);
+		k->blocked = (struct lock){ 0 };
 	}
-	state_unlock(&sf);
-	state_free(&st);
-out:
-	state_close(&sf);
-	return rc;
+	return state_commit(&ch, true, f);
 }
 
 static int

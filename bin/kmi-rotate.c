@@ -29,7 +29,6 @@
 
 #define NAME "kmi-rotate"
 #define TEXT_MAX (64u << 20)
-#define LOCK_WAIT_MS 5000
 
 static const char usage[] =
     "usage: kmi rotate [--to LABEL] [--json | --plain]\n"
@@ -84,24 +83,15 @@ struct turn {
 static int
 change_books(const struct config *c, long long active, int automatic, struct fail *f)
 {
-	struct state_file sf;
-	struct state st = { 0 };
-	int rc = -1;
+	struct state_change ch;
 
-	if (state_open(&sf, c->state_dir, f) < 0 || state_lock(&sf, LOCK_WAIT_MS, f) < 0)
-		goto out;
-	if (state_load(&sf, &st, NULL, f) == 0) {
-		if (active >= 0)
-			st.head.active_index = active;
-		if (automatic >= 0)
-			st.head.auto_rotate = automatic;
-		rc = state_save(&sf, &st, true, f);
-	}
-	state_unlock(&sf);
-	state_free(&st);
-out:
-	state_close(&sf);
-	return rc;
+	if (state_begin(&ch, c->state_dir, f) < 0)
+		return -1;
+	if (active >= 0)
+		ch.state.head.active_index = active;
+	if (automatic >= 0)
+		ch.state.head.auto_rotate = automatic;
+	return state_commit(&ch, true, f);
 }
 
 /* ---- why ---- */

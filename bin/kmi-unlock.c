@@ -20,7 +20,6 @@
 #include <string.h>
 
 #define NAME "kmi-unlock"
-#define LOCK_WAIT_MS 5000
 
 static const char usage[] =
     "usage: kmi unlock [--json] LABEL ... | --all\n"
@@ -170,32 +169,27 @@ print_text(const struct report *r, struct buf *out, time_t now)
 static int
 run(const struct config *c, char **labels, bool all, struct report *r, int *code, struct fail *f)
 {
-	struct state_file sf = { .fd = -1, .lock_fd = -1 };
-	struct state st = { 0 };
+	struct state_change ch;
 	struct auths a = { 0 };
 	struct fail no_keys = { 0 };
 	time_t now = clock_wall();
 	int rc = -1;
 
 	(void)auths_scan(&a, c, &no_keys);
-	if (state_open(&sf, c->state_dir, f) < 0 || state_lock(&sf, LOCK_WAIT_MS, f) < 0)
+	if (state_begin(&ch, c->state_dir, f) < 0)
 		goto out;
-	if (state_load(&sf, &st, NULL, f) < 0)
-		goto unlock;
-	rc = 0;
-	*code = all ? 0 : check_labels(&st, &a, labels);
-	if (*code)
-		goto unlock;
-	for (size_t i = 0; all && i < st.count; i++)
-		clear(&st.keys[i], r, now);
+	*code = all ? 0 : check_labels(&ch.state, &a, labels);
+	if (*code) {
+		state_abort(&ch);
+		rc = 0;
+		goto out;
+	}
+	for (size_t i = 0; all && i < ch.state.count; i++)
+		clear(&ch.state.keys[i], r, now);
 	for (; !all && *labels; labels++)
-		unlock(&st, &a, *labels, r, now);
-	rc = state_save(&sf, &st, true, f);
-unlock:
-	state_unlock(&sf);
+		unlock(&ch.state, &a, *labels, r, now);
+	rc = state_commit(&ch, true, f);
 out:
-	state_free(&st);
-	state_close(&sf);
 	auths_free(&a);
 	return rc;
 }

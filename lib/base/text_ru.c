@@ -1525,6 +1525,7 @@ const struct text_entry text_ru[] = {
 	{ "%s was changed meanwhile", { "%s тем временем изменился" } },
 	{ "set aside %s", { "не удалось отложить %s" } },
 	{ "%s would be larger than %u bytes", { "%s стал бы больше %u байт" } },
+	{ "fuser %s names the process", { "fuser %s назовёт этот процесс" } },
 
 	/* lib/keys/state_text.c */
 	{ "not a JSON object", { "это не объект JSON" } },

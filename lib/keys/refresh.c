@@ -22,7 +22,6 @@
 #define ANSWER_MS 10000L
 #define AT_ONCE 100
 #define TRY_AGAIN_SECONDS 60
-#define STATE_WAIT_MS 2000
 
 /* One key being asked. */
 struct asking {
@@ -378,32 +377,22 @@ in_pool(const char *label, void *arg)
 static int
 tell_books(struct round *r, struct fail *f)
 {
-	struct state_file sf;
-	struct state st = { 0 };
+	struct state_change ch;
 	time_t last;
-	int rc = -1;
 
-	if (state_open(&sf, r->refresh->config->state_dir, f) < 0 || state_lock(&sf, STATE_WAIT_MS, f) < 0)
-		goto out;
-	if (state_load(&sf, &st, NULL, f) < 0)
-		goto unlock;
-	last = st.head.last_health_refresh;
+	if (state_begin(&ch, r->refresh->config->state_dir, f) < 0)
+		return -1;
+	last = ch.state.head.last_health_refresh;
 	/* Whoever keeps decisions knows new health by this time being another one. */
 	if (r->refresh->answered)
-		st.head.last_health_refresh = r->health.refreshed_at == last ? last + 1 : r->health.refreshed_at;
+		ch.state.head.last_health_refresh = r->health.refreshed_at == last ? last + 1 : r->health.refreshed_at;
 	for (size_t i = 0; i < r->auths.count; i++) {
-		struct state_key *k = r->passed[i] ? state_find(&st, r->auths.keys[i].label) : NULL;
+		struct state_key *k = r->passed[i] ? state_find(&ch.state, r->auths.keys[i].label) : NULL;
 
 		if (k && lock_recheck_passed(k, r->began))
 			r->refresh->unblocked++;
 	}
-	rc = state_save(&sf, &st, false, f);
-unlock:
-	state_unlock(&sf);
-out:
-	state_free(&st);
-	state_close(&sf);
-	return rc;
+	return state_commit(&ch, false, f);
 }
 
 static int

@@ -18,6 +18,7 @@
 #define LINE_START_MAX 1600	/* what the quick ways read to find a label: 255 bytes, all escaped, are 1,535 */
 #define EDITOR_LOOKS 20		/* an editor empties the file before it fills it: half a text may soon be a whole one */
 #define EDITOR_LOOK_MS 10
+#define CHANGE_WAIT_MS 5000
 #define EPOCH_MAX 999999999999999	/* what its field holds */
 
 /* A read-only folder or file is good enough to lock, and to read. */
@@ -578,4 +579,34 @@ out:
 	buf_free(&held);
 	buf_free(&wanted);
 	return rc;
+}
+
+int
+state_begin(struct state_change *ch, const char *dir, struct fail *f)
+{
+	*ch = (struct state_change){ 0 };
+	if (state_open(&ch->file, dir, f) == 0 && state_lock(&ch->file, CHANGE_WAIT_MS, f) == 0 &&
+	    state_load(&ch->file, &ch->state, NULL, f) == 0)
+		return 0;
+	if (f && f->kind == FAIL_BUSY)
+		fail_hint(f, "fuser %s names the process", ch->file.lock_path);
+	state_abort(ch);
+	return -1;
+}
+
+int
+state_commit(struct state_change *ch, bool sync, struct fail *f)
+{
+	int rc = state_save(&ch->file, &ch->state, sync, f);
+
+	state_abort(ch);
+	return rc;
+}
+
+void
+state_abort(struct state_change *ch)
+{
+	state_unlock(&ch->file);
+	state_close(&ch->file);
+	state_free(&ch->state);
 }

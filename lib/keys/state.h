@@ -36,6 +36,13 @@
  *	state_unlock(&sf);
  *	state_close(&sf);
  *
+ * or, for a tool, all of the long way at once:
+ *
+ *	struct state_change ch;
+ *	if (state_begin(&ch, dir, f) < 0) return -1;
+ *	   change ch.state
+ *	return state_commit(&ch, true, f);	or state_abort(&ch)
+ *
  * Without the lock nothing may be written; reading is always allowed. When the state folder cannot
  * be written, state_open() and state_lock() fail at once, and the caller serves on without books.
  *
@@ -150,6 +157,16 @@ int state_load(struct state_file *sf, struct state *st, char **aside, struct fai
 /* Writes in place when only in-place values differ from what the file holds, else whole, with head.epoch + 1. */
 int state_save(struct state_file *sf, struct state *st, bool sync, struct fail *f);
 void state_free(struct state *st);
+
+/* A change of the books: locked and loaded, until it is committed or aborted; either lets go of everything, whatever it returns. */
+struct state_change {
+	struct state_file file;
+	struct state state;
+};
+
+int state_begin(struct state_change *ch, const char *dir, struct fail *f);
+int state_commit(struct state_change *ch, bool sync, struct fail *f);
+void state_abort(struct state_change *ch);
 
 /*
  * Both take O(1). The result is valid until the next state_add(). A label that is not UTF-8 cannot stand in

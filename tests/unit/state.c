@@ -192,6 +192,27 @@ older_tool(void)
 	finish(&sf);
 }
 
+static void
+change(void)
+{
+	struct state_change ch;
+	struct state_file other;
+
+	CHECK(state_begin(&ch, dir, &f) == 0);
+	ch.state.head.active_index = 5;
+	CHECK(state_open(&other, dir, &f) == 0);
+	CHECK(state_lock(&other, 0, &f) < 0 && f.kind == FAIL_BUSY);
+	CHECK(state_commit(&ch, true, &f) == 0);
+	CHECK(state_lock(&other, 0, &f) == 0);
+	finish(&other);
+	CHECK(state_begin(&ch, dir, &f) == 0 && ch.state.head.active_index == 5);
+	ch.state.head.active_index = 6;
+	state_abort(&ch);
+	CHECK(state_begin(&ch, dir, &f) == 0 && ch.state.head.active_index == 5);
+	state_abort(&ch);
+	CHECK(state_begin(&ch, "/dev/null/none", &f) < 0);
+}
+
 int
 main(void)
 {
@@ -201,6 +222,7 @@ main(void)
 		return 1;
 	long_and_quick();
 	older_tool();
+	change();
 	snprintf(clear, sizeof(clear), "rm -rf %s", dir);
 	CHECK(system(clear) == 0);
 	return check_done();
