@@ -106,41 +106,8 @@ pool_rows(const struct roster *r)
 /* ---- for scripts ---- */
 
 static void
-put_time(struct json_out *o, const char *name, time_t t)
-{
-	char iso[CLOCK_ISO_SIZE];
-
-	json_key(o, name);
-	clock_iso(t, iso);
-	json_put_cstr(o, t ? iso : NULL);
-}
-
-static void
-put_number(struct json_out *o, const char *name, double d, bool told)
-{
-	json_key(o, name);
-	if (told)
-		json_put_double(o, d, d == (double)(long long)d ? 0 : 2);
-	else
-		json_put_null(o);
-}
-
-static void
-put_figures(struct json_out *o, const struct usage_figures *g)
-{
-	put_number(o, "left_percent", g->left, g->left >= 0);
-	put_number(o, "limit", g->limit, g->limit >= 0);
-	put_number(o, "used", g->used, g->used >= 0);
-	put_number(o, "remaining", g->remaining, g->remaining >= 0);
-	put_time(o, "reset_at", g->reset);
-}
-
-static void
 put_json_row(struct json_out *o, const struct row *r)
 {
-	static const struct health_key nothing = { .usage.total = { -1, -1, -1, -1, 0 } };
-	const struct health_key *k = r->known ? r->known : &nothing;
-
 	json_open(o, '{');
 	json_key(o, "label");
 	json_put_cstr(o, r->label);
@@ -152,25 +119,7 @@ put_json_row(struct json_out *o, const struct row *r)
 	json_put_cstr(o, r->fit ? fitness_name(r->fit->fitness) : NULL);
 	json_key(o, "reason");
 	json_put_cstr(o, r->fit && r->fit->reason[0] ? r->fit->reason : NULL);
-	put_figures(o, &k->usage.total);
-	put_number(o, "booster", k->usage.booster, k->usage.has_booster);
-	put_number(o, "balance", k->usage.balance, k->usage.has_balance);
-	json_key(o, "email");
-	json_put_cstr(o, k->usage.email[0] ? k->usage.email : NULL);
-	put_time(o, "checked_at", k->checked_at);
-	put_time(o, "seen_at", k->seen_at);
-	json_key(o, "error");
-	json_put_cstr(o, k->error[0] ? k->error : NULL);
-	json_key(o, "windows");
-	json_open(o, '[');
-	for (size_t i = 0; i < k->usage.window_count; i++) {
-		json_open(o, '{');
-		json_key(o, "name");
-		json_put_cstr(o, k->usage.windows[i].name);
-		put_figures(o, &k->usage.windows[i].figures);
-		json_close(o, '}');
-	}
-	json_close(o, ']');
+	health_put_json(o, r->known);
 	json_close(o, '}');
 }
 
@@ -180,7 +129,8 @@ put_json(struct buf *out, const struct row *rows, size_t count, time_t refreshed
 	struct json_out o = { .to = out };
 
 	json_open(&o, '{');
-	put_time(&o, "refreshed_at", refreshed);
+	json_key(&o, "refreshed_at");
+	json_put_time(&o, refreshed);
 	json_key(&o, "dry_run");
 	json_put_bool(&o, dry);
 	json_key(&o, "keys");

@@ -47,7 +47,6 @@ put_json_key(struct json_out *o, const struct roster *r, size_t i)
 {
 	const struct auth *k = &r->auths.keys[i];
 	const struct choose_fit *fit = &r->fit[i];
-	char iso[CLOCK_ISO_SIZE];
 
 	json_open(o, '{');
 	json_key(o, "index");
@@ -75,9 +74,7 @@ put_json_key(struct json_out *o, const struct roster *r, size_t i)
 	json_key(o, "reason");
 	json_put_cstr(o, fit->reason[0] ? fit->reason : NULL);
 	json_key(o, "until");
-	if (fit->until)
-		clock_iso(fit->until, iso);
-	json_put_cstr(o, fit->until ? iso : NULL);
+	json_put_time(o, fit->until);
 	json_close(o, '}');
 }
 

@@ -273,7 +273,6 @@ put_json(struct buf *out, const struct status *s)
 {
 	const struct auth *active = roster_active(&s->r);
 	struct json_out o = { .to = out };
-	char iso[CLOCK_ISO_SIZE];
 
 	json_open(&o, '{');
 	json_key(&o, "mode");
@@ -290,8 +289,7 @@ put_json(struct buf *out, const struct status *s)
 	put_rotation(&o, &s->r.state.head);
 	put_settings(&o, s->c);
 	json_key(&o, "last_health_refresh");
-	clock_iso(s->r.state.head.last_health_refresh, iso);
-	json_put_cstr(&o, s->r.state.head.last_health_refresh ? iso : NULL);
+	json_put_time(&o, s->r.state.head.last_health_refresh);
 	json_key(&o, "alerts");
 	put_alerts(&o, s);
 	json_close(&o, '}');

@@ -3,6 +3,8 @@
 #define JSMN_PARENT_LINKS
 #include "base/json.h"
 
+#include "base/clock.h"
+
 #include "base/text.h"
 
 #include <jsmn.h>
@@ -704,6 +706,15 @@ void
 json_put_null(struct json_out *o)
 {
 	json_put_raw(o, STR("null"));
+}
+
+void
+json_put_time(struct json_out *o, time_t t)
+{
+	char iso[CLOCK_ISO_SIZE];
+
+	clock_iso(t, iso);
+	json_put_cstr(o, t ? iso : NULL);
 }
 
 void

@@ -31,6 +31,7 @@
 #include "base/fail.h"
 
 #include <stdint.h>
+#include <time.h>
 
 #define JSON_DEPTH_MAX 64
 
@@ -97,6 +98,7 @@ void json_put_int(struct json_out *o, long long v);
 void json_put_double(struct json_out *o, double v, int decimals);
 void json_put_bool(struct json_out *o, bool v);
 void json_put_null(struct json_out *o);
+void json_put_time(struct json_out *o, time_t t);	/* RFC 3339 in UTC; 0 writes null */
 void json_put_raw(struct json_out *o, struct str json);	/* text that is JSON already */
 /* The quoted, escaped form alone. */
 void json_quote(struct buf *b, struct str s);

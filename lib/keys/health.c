@@ -2,7 +2,6 @@
 
 #include "base/clock.h"
 #include "base/file.h"
-#include "base/json.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -135,20 +134,6 @@ out:
 /* ---- writing ---- */
 
 static void
-put_time(struct json_out *o, const char *name, time_t t)
-{
-	char iso[CLOCK_ISO_SIZE];
-
-	json_key(o, name);
-	if (t == 0) {
-		json_put_null(o);
-	} else {
-		clock_iso(t, iso);
-		json_put_cstr(o, iso);
-	}
-}
-
-static void
 put_number(struct json_out *o, const char *name, double d, bool told)
 {
 	json_key(o, name);
@@ -165,19 +150,20 @@ put_figures(struct json_out *o, const struct usage_figures *g)
 	put_number(o, "limit", g->limit, g->limit >= 0);
 	put_number(o, "used", g->used, g->used >= 0);
 	put_number(o, "remaining", g->remaining, g->remaining >= 0);
-	put_time(o, "reset_at", g->reset);
+	json_key(o, "reset_at");
+	json_put_time(o, g->reset);
 }
 
-static void
-put_key(struct json_out *o, const struct health_key *k)
+void
+health_put_json(struct json_out *o, const struct health_key *k)
 {
-	json_key(o, k->label);
-	json_open(o, '{');
-	json_key(o, "key_hash");
-	json_put_cstr(o, k->hash);
-	put_time(o, "checked_at", k->checked_at);
-	put_time(o, "seen_at", k->seen_at);
-	put_number(o, "status", k->status, k->status > 0);
+	static const struct health_key nothing = { .usage.total = { -1, -1, -1, -1, 0 } };
+
+	k = k ? k : &nothing;
+	json_key(o, "checked_at");
+	json_put_time(o, k->checked_at);
+	json_key(o, "seen_at");
+	json_put_time(o, k->seen_at);
 	json_key(o, "error");
 	json_put_cstr(o, k->error[0] ? k->error : NULL);
 	put_figures(o, &k->usage.total);
@@ -197,6 +183,17 @@ put_key(struct json_out *o, const struct health_key *k)
 		json_close(o, '}');
 	}
 	json_close(o, ']');
+}
+
+static void
+put_key(struct json_out *o, const struct health_key *k)
+{
+	json_key(o, k->label);
+	json_open(o, '{');
+	json_key(o, "key_hash");
+	json_put_cstr(o, k->hash);
+	put_number(o, "status", k->status, k->status > 0);
+	health_put_json(o, k);
 	json_close(o, '}');
 }
 
@@ -211,7 +208,8 @@ health_save(const struct health *h, const char *state_dir, struct fail *f)
 	json_open(&o, '{');
 	json_key(&o, "schema_version");
 	json_put_int(&o, SCHEMA);
-	put_time(&o, "refreshed_at", h->refreshed_at);
+	json_key(&o, "refreshed_at");
+	json_put_time(&o, h->refreshed_at);
 	json_key(&o, "keys");
 	json_open(&o, '{');
 	for (size_t i = 0; i < h->count; i++)

@@ -16,6 +16,7 @@
 
 #include "base/digest.h"
 #include "base/fail.h"
+#include "base/json.h"
 #include "keys/choose.h"
 #include "keys/usage.h"
 
@@ -42,6 +43,8 @@ void health_free(struct health *h);
 
 const struct health_key *health_find(const struct health *h, const char *label, const char *hash);	/* NULL: nothing known */
 struct health_key *health_put(struct health *h, const char *label, const char *hash);	/* finds or adds; NULL: no memory */
+/* What is known of a key, as members of an object that is open; NULL: as far as not known. The file's and the tools' form. */
+void health_put_json(struct json_out *o, const struct health_key *k);
 /* Drops those that `keep` does not want. */
 void health_prune(struct health *h, bool (*keep)(const char *label, void *arg), void *arg);
 
