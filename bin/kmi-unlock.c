@@ -149,19 +149,29 @@ print_json(const struct report *r, struct buf *out)
 	buf_putc(out, '\n');
 }
 
+/* One line of the report. */
+static void
+print_lifted(const struct lifted *l, struct buf *out, time_t now)
+{
+	struct buf reason = BUF(256), when = BUF(128);
+	const char *why;
+
+	words_reason(&reason, l->lock.reason);
+	words_when(&when, l->lock.until, now);
+	why = reason.n ? reason.p : _("nobody noted why");
+	if (l->lock.until >= TIME_NEVER)
+		buf_printf(out, _("%s: unlocked (%s); it was barred until somebody unlocks it\n"), l->label, why);
+	else
+		buf_printf(out, _("%s: unlocked (%s); it would have been free %s\n"), l->label, why, when.n ? when.p : "?");
+	buf_free(&reason);
+	buf_free(&when);
+}
+
 static void
 print_text(const struct report *r, struct buf *out, time_t now)
 {
-	for (size_t i = 0; i < r->count; i++) {
-		struct buf reason = BUF(256), when = BUF(128);
-
-		words_reason(&reason, r->list[i].lock.reason);
-		words_when(&when, r->list[i].lock.until, now);
-		buf_printf(out, _("%s: unlocked; it was barred because of: %s, %s\n"), r->list[i].label, reason.n ? reason.p : "?",
-		    when.n ? when.p : "?");
-		buf_free(&reason);
-		buf_free(&when);
-	}
+	for (size_t i = 0; i < r->count; i++)
+		print_lifted(&r->list[i], out, now);
 	if (!r->count)
 		buf_puts(out, _("nothing was locked\n"));
 }

@@ -837,8 +837,11 @@ const struct text_entry text_ru[] = {
 	    "  -h, --help       эта справка\n" } },
 
 	/* bin/kmi-unlock.c */
-	{ "%s: unlocked; it was barred because of: %s, %s\n",
-	  { "%s: блокировка снята; причина была: %s, %s\n" } },
+	{ "%s: unlocked (%s); it was barred until somebody unlocks it\n",
+	  { "%s: блокировка снята (%s); сама она не кончилась бы\n" } },
+	{ "%s: unlocked (%s); it would have been free %s\n",
+	  { "%s: блокировка снята (%s); сама она кончилась бы %s\n" } },
+	{ "nobody noted why", { "причина не записана" } },
 	{ "nothing was locked\n", { "блокировок не было\n" } },
 	{ "--all and a label do not go together: %s", { "--all и метка вместе не работают: %s" } },
 	{ "which key? Give its label, or --all", { "какой ключ? Укажите метку или --all" } },
@@ -1898,6 +1901,7 @@ const struct text_entry text_ru[] = {
 	{ "%lld min", { "%lld мин" } },
 	{ "%lld h", { "%lld ч" } },
 	{ "%lld d", { "%lld дн" } },
+	{ "%lld y", { "%lld год", "%lld года", "%lld лет" } },
 	{ "never", { "никогда" } },
 	{ "until unlocked", { "до снятия вручную" } },
 	{ "now", { "сейчас" } },

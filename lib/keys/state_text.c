@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define LAST_YEAR (365 * 86400)		/* whoever bars a key until some day of the year 9999 means: without end */
+
 static const char *const source_names[] = {
 	[SOURCE_NONE] = "", [SOURCE_STATED] = "stated", [SOURCE_KNOWN] = "known", [SOURCE_GUESS] = "guess",
 };
@@ -219,6 +221,8 @@ read_lock(struct reader *r, int v, const char *prefix, struct lock *l)
 	name = str_sub(name, strlen(prefix), name.n);
 	if (str_is(name, "until")) {
 		l->until = read_time(&r->j, v);
+		if (l->until > TIME_NEVER - LAST_YEAR)
+			l->until = TIME_NEVER;
 	} else if (str_is(name, "at")) {
 		l->set_at = read_time(&r->j, v);
 	} else if (str_is(name, "reason")) {

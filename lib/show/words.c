@@ -7,6 +7,7 @@
 #define MINUTE 60
 #define HOUR 3600
 #define DAY 86400
+#define YEAR (365 * DAY)
 
 void
 words_span(struct buf *out, long long seconds)
@@ -21,12 +22,14 @@ words_span(struct buf *out, long long seconds)
 			buf_putc(out, ' ');
 			buf_printf(out, _("%lld min"), seconds % HOUR / MINUTE);
 		}
-	} else {
+	} else if (seconds < 3LL * YEAR) {
 		buf_printf(out, _("%lld d"), seconds / DAY);
 		if (seconds < 10 * DAY && seconds % DAY >= HOUR) {
 			buf_putc(out, ' ');
 			buf_printf(out, _("%lld h"), seconds % DAY / HOUR);
 		}
+	} else {
+		buf_printf(out, text_plural(seconds / YEAR, "%lld y", "%lld y"), seconds / YEAR);
 	}
 }
 

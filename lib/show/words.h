@@ -13,7 +13,7 @@
 #define words_text text_say
 #define words_plural text_plural
 
-/* "45 s", "4 min", "2 h 5 min", "3 d 4 h": a second unit only while it matters. */
+/* "45 s", "4 min", "2 h 5 min", "3 d 4 h", "12 y": a second unit only while it matters. */
 void words_span(struct buf *out, long long seconds);
 /* "in 4 min", "2 h ago", "now"; 0 is "never", TIME_NEVER "until unlocked". */
 void words_when(struct buf *out, time_t when, time_t now);

@@ -123,12 +123,21 @@ kmi unlock c --all >"$D/out" 2>"$D/err"
 is $? 2 "unlock: a label and --all"
 kmi unlock c >"$D/out"
 is $? 0 "unlock"
-has "$(cat "$D/out")" "c: unlocked; it was barred because of: rate limit, in " "it says what was lifted"
+has "$(cat "$D/out")" "c: unlocked (rate limit); it would have been free in " "it says what was lifted"
 chat
 is "$(fake_keys 1)" c "the running pool knows at once"
 has "$(tail -n 1 "$D/state/logs/kmi.log")" '"action": "unlock"' "an audit event"
 is "$(kmi unlock --all --json | jq -r '.unlocked[0].label')" a "--all"
 is "$(kmi unlock --all)" "nothing was locked" "nothing to do is said"
+# locks without an end, however they were written
+for until in 9999-12-31T23:59:59Z 9999-01-01T00:00:00Z; do
+	jq -c --arg u $until '.keys.a.blocked_until = $u | .keys.a.blocked_reason = "payment_required"' "$D/state/state.json" >"$D/new" && mv "$D/new" "$D/state/state.json"
+	has "$(kmi keys | tr -s ' ')" "payment required, until unlocked" "$until is no number of days"
+	is "$(kmi unlock a)" "a: unlocked (payment required); it was barred until somebody unlocks it" "nor when it is lifted"
+done
+jq -c '.keys.a.exhausted_until = "2099-01-01T00:00:00Z"' "$D/state/state.json" >"$D/new" && mv "$D/new" "$D/state/state.json"
+out=$(kmi unlock a)
+ok "a lock without a reason, for years" eval '[[ $out =~ ^"a: unlocked (nobody noted why); it would have been free in "[0-9]+" y"$ ]]'
 # an account's lock goes with any of its keys
 printf 'KMI_API_KEY=sk-fake-x-000x\nKMI_KEY_ACCOUNT=one\n' >"$D/auths/x.env"
 printf 'KMI_API_KEY=sk-fake-y-000y\nKMI_KEY_ACCOUNT=one\n' >"$D/auths/y.env"

@@ -38,6 +38,8 @@ main(void)
 	CHECK_STR(span(86399), "23 h");
 	CHECK_STR(span(86400 * 3 + 3600 * 4), "3 d 4 h");
 	CHECK_STR(span(86400 * 30 + 3600 * 4), "30 d");
+	CHECK_STR(span(86400LL * 365 * 3 - 1), "1094 d");
+	CHECK_STR(span(86400LL * 365 * 12), "12 y");
 	CHECK_STR(when(0, 1000), "never");
 	CHECK_STR(when(1000, 1000), "now");
 	CHECK_STR(when(1240, 1000), "in 4 min");
