@@ -239,14 +239,15 @@ put_curl(struct buf *out, const struct config *c)
 int
 main(int argc, char **argv)
 {
+	struct program_call call = { .name = NAME, .usage = usage, .letters = ":h", .options = options };
 	struct buf out = BUF(TEXT_MAX);
-	bool json = false, only_explain = false, curl = false;
+	bool only_explain = false, curl = false;
 	struct config c = { 0 };
 	struct fail f;
 	int opt, only = -1, code;
 
 	program_start();
-	while ((opt = getopt_long(argc, argv, ":h", options, NULL)) >= 0)
+	while ((opt = program_option(&call, argc, argv)) >= 0)
 		switch (opt) {
 		case 'c':
 			curl = true;
@@ -254,18 +255,12 @@ main(int argc, char **argv)
 		case 'e':
 			only_explain = true;
 			break;
-		case 'j':
-			json = true;
-			text_english_only();
-			break;
-		case 'h':
-			return program_help(NAME, usage);
-		default:
-			return program_option_error(NAME, argv, opt, options);
 		}
+	if (call.over)
+		return call.code;
 	if (argc - optind > 1)
 		return program_usage(NAME, "one setting at a time: %s", argv[optind + 1]);
-	if (json + only_explain + curl > 1)
+	if (call.json + only_explain + curl > 1)
 		return program_usage(NAME, "--json, --explain and --curl do not go together");
 	if (curl && optind < argc)
 		return program_usage(NAME, "--curl takes no name: %s", argv[optind]);
@@ -275,7 +270,7 @@ main(int argc, char **argv)
 		return no_such_setting(argv[optind]);
 	if (only_explain) {
 		explain(&out, only);	/* helps to mend a configuration that does not load */
-	} else if (json) {
+	} else if (call.json) {
 		if (config_load(&c, NULL, &f) < 0)
 			return program_fail(NAME, &f);
 		put_json(&out, &c, only);

@@ -249,7 +249,7 @@ examine(struct doctor *d, int order, struct fail *f)
 int
 main(int argc, char **argv)
 {
-	bool json = false, plain = false;
+	struct program_call call = { .name = NAME, .usage = usage, .letters = ":h", .options = options };
 	struct buf out = BUF(16u << 20);
 	struct fail f = { 0 };
 	struct doctor d;
@@ -258,7 +258,7 @@ main(int argc, char **argv)
 	int opt, order = 0, code;
 
 	program_start();
-	while ((opt = getopt_long(argc, argv, ":h", options, NULL)) >= 0)
+	while ((opt = program_option(&call, argc, argv)) >= 0)
 		switch (opt) {
 		case 'c':
 		case 'r':
@@ -266,28 +266,19 @@ main(int argc, char **argv)
 				return program_usage(NAME, "--recheck-keys and --clear-blocklist: one at a time");
 			order = opt;
 			break;
-		case 'j':
-			json = true;
-			text_english_only();
-			break;
-		case 'p':
-			plain = true;
-			break;
-		case 'h':
-			return program_help(NAME, usage);
-		default:
-			return program_option_error(NAME, argv, opt, options);
 		}
+	if (call.over)
+		return call.code;
 	if (optind < argc)
 		return program_usage(NAME, "unexpected argument: %s", argv[optind]);
 	d = (struct doctor){ .config = &c, .now = clock_wall(), .group = groups[0].name };
 	if (config_load_around(&c, NULL, setting_refused, &d, &f) < 0)
 		return program_fail(NAME, &f);
-	look_detect(&look, STDOUT_FILENO, plain || c.plain || c.no_color);
+	look_detect(&look, STDOUT_FILENO, call.plain || c.plain || c.no_color);
 	if (examine(&d, order, &f) < 0) {
 		code = program_fail(NAME, &f);
 	} else {
-		if (json)
+		if (call.json)
 			put_json(&d, &out);
 		else
 			put_text(&d, &look, &out);

@@ -128,6 +128,7 @@ main(int argc, char **argv)
 		{ "help", no_argument, NULL, 'h' }, { "ready-fd", required_argument, NULL, 'r' },
 		{ "version", no_argument, NULL, 'V' }, { 0 }
 	};
+	struct program_call call = { .name = NAME, .usage = usage, .letters = ":h", .options = options };
 	struct fail f = { 0 };
 	struct passed passed[PASSED_MAX];
 	struct config c;
@@ -135,19 +136,17 @@ main(int argc, char **argv)
 	int opt, count, rc;
 
 	program_start();
-	while ((opt = getopt_long(argc, argv, ":h", options, NULL)) >= 0)
+	while ((opt = program_option(&call, argc, argv)) >= 0)
 		switch (opt) {
-		case 'h':
-			return program_help(NAME, usage);
 		case 'r':
 			if (str_int(str_from(optarg), 3, INT32_MAX, &ready_fd) < 0)
 				return program_usage(NAME, "--ready-fd takes a descriptor from 3 on, but was given '%s'", optarg);
 			break;
 		case 'V':
 			return program_help(NAME, "kmi " KMI_VERSION "\n");
-		default:
-			return program_option_error(NAME, argv, opt, options);
 		}
+	if (call.over)
+		return call.code;
 	if (optind < argc)
 		return program_usage(NAME, "it takes no arguments, but was given '%s'", argv[optind]);
 	text_english_only();	/* for the log; answers to clients are in the configured language */

@@ -475,7 +475,8 @@ pool(const struct config *c, const struct look *look, bool json, struct buf *out
 int
 main(int argc, char **argv)
 {
-	bool json = false, plain = false, quiet = false;
+	struct program_call call = { .name = NAME, .usage = usage, .letters = ":hq", .options = options };
+	bool quiet = false;
 	int mode = 0, opt, code, rc = 0;
 	struct buf out = BUF(TEXT_MAX);
 	struct fail f = { 0 };
@@ -483,7 +484,7 @@ main(int argc, char **argv)
 	struct look look;
 
 	program_start();
-	while ((opt = getopt_long(argc, argv, ":hq", options, NULL)) >= 0)
+	while ((opt = program_option(&call, argc, argv)) >= 0)
 		switch (opt) {
 		case OPT_REFRESH:
 		case OPT_CACHED:
@@ -492,36 +493,27 @@ main(int argc, char **argv)
 				return program_usage(NAME, "--refresh, --cached and --current: one at a time");
 			mode = opt;
 			break;
-		case 'j':
-			json = true;
-			text_english_only();
-			break;
-		case 'p':
-			plain = true;
-			break;
 		case 'q':
 			quiet = true;
 			break;
-		case 'h':
-			return program_help(NAME, usage);
-		default:
-			return program_option_error(NAME, argv, opt, options);
 		}
+	if (call.over)
+		return call.code;
 	if (optind < argc)
 		return program_usage(NAME, "unexpected argument: %s", argv[optind]);
 	if ((code = program_config(NAME, &c, NULL)))
 		return code;
-	look_detect(&look, STDOUT_FILENO, plain || c.plain || c.no_color);
+	look_detect(&look, STDOUT_FILENO, call.plain || c.plain || c.no_color);
 	if (c.dry_run && !quiet && mode != OPT_CACHED)
 		program_warn(NAME, "this is a dry run: nothing is asked of the upstream (KMI_DRY_RUN=0 goes live)");
 	if (mode == OPT_CURRENT)
-		rc = current(&c, &look, json, &out, &f);
+		rc = current(&c, &look, call.json, &out, &f);
 	else if (!c.dry_run && mode != OPT_CACHED && (mode == OPT_REFRESH || is_old(&c, clock_wall())))
 		rc = refresh(&c, quiet, &f);
 	code = rc < 0 ? program_fail(NAME, &f) : 0;
 	if (mode != OPT_CURRENT && !quiet) {
 		f = (struct fail){ 0 };
-		if (pool(&c, &look, json, &out, &f) < 0)
+		if (pool(&c, &look, call.json, &out, &f) < 0)
 			code = program_fail(NAME, &f);
 	}
 	if (!quiet)

@@ -238,30 +238,20 @@ say_troubles(const struct roster *r, const struct config *c)
 int
 main(int argc, char **argv)
 {
+	struct program_call call = { .name = NAME, .usage = usage, .letters = ":h", .options = options };
 	struct buf out = BUF(TEXT_MAX);
-	bool json = false, plain = false;
 	time_t now = clock_wall();
 	struct config c;
 	struct roster r;
 	struct look look;
 	struct fail f;
-	int opt, code, rc = 0;
+	int code, rc = 0;
 
 	program_start();
-	while ((opt = getopt_long(argc, argv, ":h", options, NULL)) >= 0)
-		switch (opt) {
-		case 'j':
-			json = true;
-			text_english_only();
-			break;
-		case 'p':
-			plain = true;
-			break;
-		case 'h':
-			return program_help(NAME, usage);
-		default:
-			return program_option_error(NAME, argv, opt, options);
-		}
+	while (program_option(&call, argc, argv) >= 0)
+		continue;	/* it has no options of its own */
+	if (call.over)
+		return call.code;
 	if (optind < argc)
 		return program_usage(NAME, "unexpected argument: %s", argv[optind]);
 	if ((code = program_config(NAME, &c, NULL)))
@@ -269,10 +259,10 @@ main(int argc, char **argv)
 	if (roster_load(&r, &c, now, &f) < 0)
 		return program_fail(NAME, &f);
 	say_troubles(&r, &c);
-	if (json) {
+	if (call.json) {
 		put_json(&out, &r, &c);
 	} else {
-		look_detect(&look, STDOUT_FILENO, plain || c.plain || c.no_color);
+		look_detect(&look, STDOUT_FILENO, call.plain || c.plain || c.no_color);
 		rc = put_text(&out, &r, &c, &look, now);
 	}
 	if (rc < 0 || buf_bad(&out)) {

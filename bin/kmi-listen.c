@@ -28,18 +28,16 @@ int
 main(int argc, char **argv)
 {
 	static const struct option options[] = { { "help", no_argument, NULL, 'h' }, { 0 } };
+	struct program_call call = { .name = NAME, .usage = usage, .letters = "+:h", .options = options };
 	struct fail f = { 0 };
 	struct config c;
-	int opt, code, fd;
+	int code, fd;
 
 	program_start();
-	while ((opt = getopt_long(argc, argv, "+:h", options, NULL)) >= 0)
-		switch (opt) {
-		case 'h':
-			return program_help(NAME, usage);
-		default:
-			return program_option_error(NAME, argv, opt, options);
-		}
+	while (program_option(&call, argc, argv) >= 0)
+		continue;	/* it has no options of its own */
+	if (call.over)
+		return call.code;
 	if (optind == argc)
 		return program_usage(NAME, "it needs a program to run");
 	if ((code = program_config(NAME, &c, NULL)))

@@ -157,6 +157,7 @@ write_for_all(const char *path, struct str text, struct fail *f)
 int
 main(int argc, char **argv)
 {
+	struct program_call call = { .name = NAME, .usage = usage, .letters = ":ho:", .options = options };
 	struct buf out = BUF(TEXT_MAX);
 	const char *path = NULL;
 	struct fail f = { 0 };
@@ -165,16 +166,14 @@ main(int argc, char **argv)
 	int opt, code;
 
 	program_start();
-	while ((opt = getopt_long(argc, argv, ":ho:", options, NULL)) >= 0)
+	while ((opt = program_option(&call, argc, argv)) >= 0)
 		switch (opt) {
 		case 'o':
 			path = optarg;
 			break;
-		case 'h':
-			return program_help(NAME, usage);
-		default:
-			return program_option_error(NAME, argv, opt, options);
 		}
+	if (call.over)
+		return call.code;
 	if (optind < argc)
 		return program_usage(NAME, "unexpected argument: %s", argv[optind]);
 	if ((code = program_config(NAME, &c, NULL)))

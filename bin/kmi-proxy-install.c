@@ -561,7 +561,7 @@ uninstall(struct manager *m)
 static const struct option options[] = {
 	{ "user", no_argument, NULL, 'u' },
 	{ "system", no_argument, NULL, 'S' },
-	{ "pool", no_argument, NULL, 'p' },
+	{ "pool", no_argument, NULL, 'P' },
 	{ "tls", no_argument, NULL, 't' },
 	{ "help", no_argument, NULL, 'h' },
 	{ NULL, 0, NULL, 0 },
@@ -570,6 +570,7 @@ static const struct option options[] = {
 int
 main(int argc, char **argv)
 {
+	struct program_call call = { .usage = usage, .letters = ":h", .options = options };
 	const char *slash = strrchr(argv[0], '/'), *verb = argc > 1 ? argv[1] : "";
 	struct manager m = { .user = geteuid() != 0 };
 	bool user = false, system = false;
@@ -577,12 +578,11 @@ main(int argc, char **argv)
 	int opt, code;
 
 	name = slash ? slash + 1 : argv[0];
+	call.name = name;
 	program_start();
 	optind = 2;
-	while ((opt = getopt_long(argc, argv, ":h", options, NULL)) >= 0)
+	while ((opt = program_option(&call, argc, argv)) >= 0)
 		switch (opt) {
-		case 'h':
-			return program_help(name, usage);
 		case 'u':
 			user = m.user = true;
 			break;
@@ -590,15 +590,15 @@ main(int argc, char **argv)
 			system = true;
 			m.user = false;
 			break;
-		case 'p':
+		case 'P':
 			m.pool = true;
 			break;
 		case 't':
 			m.tls = true;
 			break;
-		default:
-			return program_option_error(name, argv, opt, options);
 		}
+	if (call.over)
+		return call.code;
 	if (optind < argc)
 		return program_usage(name, "unexpected argument: %s", argv[optind]);
 	if (user && system)

@@ -200,6 +200,7 @@ act_systemd(const struct config *c, const struct superserver *by, const struct a
 int
 main(int argc, char **argv)
 {
+	struct program_call call = { .letters = ":", .options = options };
 	const char *slash = strrchr(argv[0], '/');
 	struct asked o = { .verb = argc > 1 ? argv[1] : "", .lines = "20", .follow = true };
 	struct superserver by;
@@ -208,9 +209,10 @@ main(int argc, char **argv)
 	int opt, code;
 
 	name = slash ? slash + 1 : argv[0];
+	call.name = name;
 	program_start();
 	optind = 2;
-	while ((opt = getopt_long(argc, argv, ":", options, NULL)) >= 0)
+	while ((opt = program_option(&call, argc, argv)) >= 0)
 		switch (opt) {
 		case 'l':
 			o.lines = optarg;
@@ -221,9 +223,9 @@ main(int argc, char **argv)
 		case 'n':
 			o.follow = false;
 			break;
-		default:
-			return program_option_error(name, argv, opt, options);
 		}
+	if (call.over)
+		return call.code;
 	if ((code = program_config(name, &c, NULL)))
 		return code;
 	if (superserver_find(&by, &c, NULL, &f) < 0)

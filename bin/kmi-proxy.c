@@ -452,6 +452,7 @@ static const struct option options[] = {
 int
 main(int argc, char **argv)
 {
+	struct program_call call = { .usage = usage, .letters = ":hyf", .options = options };
 	const char *slash = strrchr(argv[0], '/');
 	struct choices o = { .lines = 20 };
 	const char *since = NULL;
@@ -460,15 +461,14 @@ main(int argc, char **argv)
 	int opt, code;
 
 	name = slash ? slash + 1 : argv[0];
+	call.name = name;
 	program_start();
 	if (argc > 1 && strcmp(name, "kmi-proxy") == 0 && (strcmp(argv[1], "install") == 0 || strcmp(argv[1], "uninstall") == 0))
 		return hand_over("kmi-proxy-install", argv[1], argv + 2, NULL);
-	while ((opt = getopt_long(argc, argv, ":hyf", options, NULL)) >= 0) {
+	while ((opt = program_option(&call, argc, argv)) >= 0) {
 		long long n;
 
 		switch (opt) {
-		case 'h':
-			return program_help(name, usage);
 		case 'F':
 			o.foreground = true;
 			break;
@@ -491,10 +491,10 @@ main(int argc, char **argv)
 		case 's':
 			since = optarg;
 			break;
-		default:
-			return program_option_error(name, argv, opt, options);
 		}
 	}
+	if (call.over)
+		return call.code;
 	if (optind < argc)
 		return program_usage(name, "it takes no arguments, but was given '%s'", argv[optind]);
 	if ((code = program_config(name, &c, NULL)))

@@ -521,7 +521,7 @@ set_automatic(const struct config *c, bool on, bool json)
 int
 main(int argc, char **argv)
 {
-	bool json = false, plain = false;
+	struct program_call call = { .name = NAME, .usage = usage, .letters = ":h", .options = options };
 	const char *to = NULL, *word = NULL;
 	struct buf out = BUF(TEXT_MAX);
 	struct config c;
@@ -529,7 +529,7 @@ main(int argc, char **argv)
 	int opt, code;
 
 	program_start();
-	while ((opt = getopt_long(argc, argv, ":h", options, NULL)) >= 0)
+	while ((opt = program_option(&call, argc, argv)) >= 0)
 		switch (opt) {
 		case 'a':
 		case 'o':
@@ -537,21 +537,12 @@ main(int argc, char **argv)
 				return program_usage(NAME, "auto and off: one at a time");
 			word = opt == 'a' ? "auto" : "off";
 			break;
-		case 'j':
-			json = true;
-			text_english_only();
-			break;
-		case 'p':
-			plain = true;
-			break;
 		case 't':
 			to = optarg;
 			break;
-		case 'h':
-			return program_help(NAME, usage);
-		default:
-			return program_option_error(NAME, argv, opt, options);
 		}
+	if (call.over)
+		return call.code;
 	for (; optind < argc; optind++) {
 		static const char *const words[] = { "auto", "off", NULL };
 
@@ -565,8 +556,8 @@ main(int argc, char **argv)
 		return program_usage(NAME, "%s and --to do not go together", word);
 	if ((code = program_config(NAME, &c, NULL)))
 		return code;
-	look_detect(&look, STDOUT_FILENO, plain || c.plain || c.no_color);
-	code = word ? set_automatic(&c, strcmp(word, "auto") == 0, json) : rotate(&c, to, json, &look, &out);
+	look_detect(&look, STDOUT_FILENO, call.plain || c.plain || c.no_color);
+	code = word ? set_automatic(&c, strcmp(word, "auto") == 0, call.json) : rotate(&c, to, call.json, &look, &out);
 	program_print(&out);
 	config_free(&c);
 	return program_end(NAME, code);

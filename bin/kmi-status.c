@@ -412,29 +412,19 @@ put_text(struct buf *out, const struct status *s, const struct look *look)
 int
 main(int argc, char **argv)
 {
+	struct program_call call = { .name = NAME, .usage = usage, .letters = ":h", .options = options };
 	struct status s = { .now = clock_wall() };
 	struct buf out = BUF(TEXT_MAX);
-	bool json = false, plain = false;
 	struct config c;
 	struct look look;
 	struct fail f;
-	int opt, code;
+	int code;
 
 	program_start();
-	while ((opt = getopt_long(argc, argv, ":h", options, NULL)) >= 0)
-		switch (opt) {
-		case 'j':
-			json = true;
-			text_english_only();
-			break;
-		case 'p':
-			plain = true;
-			break;
-		case 'h':
-			return program_help(NAME, usage);
-		default:
-			return program_option_error(NAME, argv, opt, options);
-		}
+	while (program_option(&call, argc, argv) >= 0)
+		continue;	/* it has no options of its own */
+	if (call.over)
+		return call.code;
 	if (optind < argc)
 		return program_usage(NAME, "unexpected argument: %s", argv[optind]);
 	if ((code = program_config(NAME, &c, NULL)))
@@ -443,10 +433,10 @@ main(int argc, char **argv)
 	if (roster_load(&s.r, &c, s.now, &f) < 0 || look_at_proxy(&s, &f) < 0)
 		return program_fail(NAME, &f);
 	look_at_keys(&s);
-	if (json) {
+	if (call.json) {
 		put_json(&out, &s);
 	} else {
-		look_detect(&look, STDOUT_FILENO, plain || c.plain || c.no_color);
+		look_detect(&look, STDOUT_FILENO, call.plain || c.plain || c.no_color);
 		put_text(&out, &s, &look);
 	}
 	if (buf_bad(&out)) {

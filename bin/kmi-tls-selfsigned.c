@@ -294,11 +294,12 @@ main(int argc, char **argv)
 		{ "days", required_argument, NULL, 'd' }, { "name", required_argument, NULL, 'n' }, { "force", no_argument, NULL, 'f' },
 		{ "help", no_argument, NULL, 'h' }, { 0 }
 	};
+	struct program_call call = { .name = NAME, .usage = usage, .letters = ":h", .options = options };
 	struct order o = { .days = DAYS };
 	int opt, code;
 
 	program_start();
-	while ((opt = getopt_long(argc, argv, ":h", options, NULL)) >= 0)
+	while ((opt = program_option(&call, argc, argv)) >= 0)
 		switch (opt) {
 		case 'd':
 			if (str_int(str_from(optarg), 1, 36500, &o.days) < 0)
@@ -312,11 +313,9 @@ main(int argc, char **argv)
 		case 'f':
 			o.force = true;
 			break;
-		case 'h':
-			return program_help(NAME, usage);
-		default:
-			return program_option_error(NAME, argv, opt, options);
 		}
+	if (call.over)
+		return call.code;
 	if (argc - optind != 0 && argc - optind != 2)
 		return program_usage(NAME, "it takes two files, for the certificate and for the key, or none");
 	code = selfsigned(&o, argv + optind, argc - optind);

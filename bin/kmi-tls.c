@@ -180,6 +180,7 @@ main(int argc, char **argv)
 	static const struct option options[] = {
 		{ "check", no_argument, NULL, 'c' }, { "help", no_argument, NULL, 'h' }, { "version", no_argument, NULL, 'V' }, { 0 }
 	};
+	struct program_call call = { .name = NAME, .usage = usage, .letters = ":h", .options = options };
 	bool only_check = false;
 	struct config c;
 	int opt, code;
@@ -189,18 +190,16 @@ main(int argc, char **argv)
 	prctl(PR_SET_DUMPABLE, 0);
 	if (argc > 1 && strcmp(argv[1], "selfsigned") == 0)
 		return become_selfsigned(argv + 1);
-	while ((opt = getopt_long(argc, argv, ":h", options, NULL)) >= 0)
+	while ((opt = program_option(&call, argc, argv)) >= 0)
 		switch (opt) {
 		case 'c':
 			only_check = true;
 			break;
-		case 'h':
-			return program_help(NAME, usage);
 		case 'V':
 			return program_help(NAME, "kmi " KMI_VERSION "\n");
-		default:
-			return program_option_error(NAME, argv, opt, options);
 		}
+	if (call.over)
+		return call.code;
 	if (optind < argc) {
 		static const char *const words[] = { "selfsigned", NULL };
 

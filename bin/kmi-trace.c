@@ -689,13 +689,14 @@ answer(struct show *s)
 int
 main(int argc, char **argv)
 {
+	struct program_call line = { .name = NAME, .usage = usage, .letters = ":hn:", .options = options };
 	struct call call = { 0 };
 	struct show s = { .call = &call };
 	struct config c;
 	int opt, code;
 
 	program_start();
-	while ((opt = getopt_long(argc, argv, ":hn:", options, NULL)) >= 0)
+	while ((opt = program_option(&line, argc, argv)) >= 0)
 		switch (opt) {
 		case OPT_ALL:
 			call.all = true;
@@ -721,15 +722,8 @@ main(int argc, char **argv)
 		case 'f':
 			call.no_follow = true;
 			break;
-		case 'j':
-			call.json = true;
-			text_english_only();
-			break;
 		case 'n':
 			call.lines = optarg;
-			break;
-		case 'p':
-			call.plain = true;
 			break;
 		case 's':
 			call.summary = true;
@@ -737,11 +731,11 @@ main(int argc, char **argv)
 		case 'v':
 			call.verify = true;
 			break;
-		case 'h':
-			return program_help(NAME, usage);
-		default:
-			return program_option_error(NAME, argv, opt, options);
 		}
+	if (line.over)
+		return line.code;
+	call.json = line.json;
+	call.plain = line.plain;
 	if (optind < argc)
 		return program_usage(NAME, "unexpected argument: %s", argv[optind]);
 	if ((code = program_config(NAME, &c, NULL)))

@@ -207,28 +207,23 @@ out:
 int
 main(int argc, char **argv)
 {
+	struct program_call call = { .name = NAME, .usage = usage, .letters = ":h", .options = options };
 	struct report report = { 0 };
-	bool all = false, json = false;
+	bool all = false;
 	struct buf out = BUF(16u << 20);
 	struct fail f = { 0 };
 	struct config c;
 	int opt, code;
 
 	program_start();
-	while ((opt = getopt_long(argc, argv, ":h", options, NULL)) >= 0)
+	while ((opt = program_option(&call, argc, argv)) >= 0)
 		switch (opt) {
 		case 'a':
 			all = true;
 			break;
-		case 'j':
-			json = true;
-			text_english_only();
-			break;
-		case 'h':
-			return program_help(NAME, usage);
-		default:
-			return program_option_error(NAME, argv, opt, options);
 		}
+	if (call.over)
+		return call.code;
 	if (all && optind < argc)
 		return program_usage(NAME, "--all and a label do not go together: %s", argv[optind]);
 	if (!all && optind == argc)
@@ -240,7 +235,7 @@ main(int argc, char **argv)
 	for (size_t i = 0; i < report.count && code == 0; i++)
 		event_audit(&c, "unlock", "label", report.list[i].label, "reason", report.list[i].lock.reason, NULL);
 	if (code == 0) {
-		if (json)
+		if (call.json)
 			print_json(&report, &out);
 		else
 			print_text(&report, &out, clock_wall());

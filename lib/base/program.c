@@ -194,8 +194,9 @@ option_by_value(const struct option *options, int value)
 	return NULL;
 }
 
-int
-program_option_error(const char *name, char *const *argv, int returned, const struct option *options)
+/* After getopt_long returned '?' or ':': says what was wrong with the option it stopped at. */
+static int
+option_error(const char *name, char *const *argv, int returned, const struct option *options)
 {
 	/* getopt leaves 0 for an unknown long option, else the option's letter or value. */
 	const struct option *known = optopt ? option_by_value(options, optopt) : NULL;
@@ -217,4 +218,25 @@ program_option_error(const char *name, char *const *argv, int returned, const st
 	}
 	list[n] = NULL;
 	return program_option_unknown(name, argv[optind - 1], list);
+}
+
+int
+program_option(struct program_call *call, int argc, char **argv)
+{
+	int opt;
+
+	while ((opt = getopt_long(argc, argv, call->letters, call->options, NULL)) == 'j' || opt == 'p')
+		if (opt == 'j') {
+			call->json = true;
+			text_english_only();
+		} else {
+			call->plain = true;
+		}
+	call->over = opt == 'h' || opt == '?' || opt == ':';
+	if (call->over) {
+		call->code = opt == 'h' ? program_help(call->name, call->usage) :
+					  option_error(call->name, argv, opt, call->options);
+		opt = -1;
+	}
+	return opt;
 }

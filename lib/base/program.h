@@ -7,13 +7,15 @@
  *	int
  *	main(int argc, char **argv)
  *	{
+ *		struct program_call call = { NAME, usage, ":h", options };
+ *
  *		program_start();
- *		while ((opt = getopt_long(argc, argv, ":h", options, NULL)) >= 0)
+ *		while ((opt = program_option(&call, argc, argv)) >= 0)
  *			switch (opt) {
  *			...
- *			case 'h': return program_help(NAME, usage);
- *			default: return program_option_error(NAME, argv, opt, options);
  *			}
+ *		if (call.over)
+ *			return call.code;
  *		if ((code = program_config(NAME, &c, NULL)))
  *			return code;
  *		...
@@ -65,6 +67,18 @@ void program_warn(const char *name, const char *fmt, ...) __attribute__((format(
 /* config_load() with its warnings and errors said on stderr. 0, or the exit code. */
 int program_config(const char *name, struct config *c, const char *const *args);
 
+/* A command line. The tool gets its own options one by one; those that are the same everywhere are dealt with on the way. */
+struct program_call {
+	const char *name, *usage, *letters;	/* the letters are getopt's */
+	const struct option *options;
+	bool json, plain;		/* --json ('j', after which English is spoken), --plain and --no-color ('p') */
+	bool over;			/* after the last option: all is said (--help, an error), the exit code is `code` */
+	int code;
+};
+
+/* The next option, -1 after the last one. */
+int program_option(struct program_call *call, int argc, char **argv);
+
 /* The answer to --help, on stdout. Returns the exit code. */
 int program_help(const char *name, const char *usage);
 /* A wrong command line: the error, and where help is to be had. Returns 2. */
@@ -73,7 +87,5 @@ int program_usage(const char *name, const char *fmt, ...) __attribute__((format(
 int program_unknown(const char *name, const char *given, const char *const *known, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
 int program_option_unknown(const char *name, const char *given, const char *const *known);
-/* After getopt_long returned '?' or ':': says what was wrong with the option it stopped at. Returns 2. */
-int program_option_error(const char *name, char *const *argv, int returned, const struct option *options);
 
 #endif

@@ -61,13 +61,12 @@ static const struct option options[] = {
 static int
 parse(const char *a, const char *b)
 {
+	struct program_call call = { .name = "kmi-x", .usage = "usage: kmi-x\n", .letters = ":hn:", .options = options };
 	char *argv[] = { strdup("kmi-x"), strdup(a), b ? strdup(b) : NULL, NULL };
-	int opt;
 
-	while ((opt = getopt_long(b ? 3 : 2, argv, ":hn:", options, NULL)) >= 0)
-		if (opt == '?' || opt == ':')
-			return program_option_error("kmi-x", argv, opt, options);
-	return 0;
+	while (program_option(&call, b ? 3 : 2, argv) >= 0)
+		continue;
+	return call.over ? call.code : 0;
 }
 
 static int
@@ -79,7 +78,7 @@ unknown_long(void)
 static int
 unknown_short(void)
 {
-	return parse("-hj", NULL);
+	return parse("-xj", NULL);
 }
 
 static int
@@ -145,7 +144,7 @@ main(void)
 	CHECK_INT(apart(unknown_long), 2);
 	CHECK_STR(said, "kmi-x: error: unknown option --jsn\nkmi-x: hint: did you mean --json?\n");
 	CHECK_INT(apart(unknown_short), 2);
-	CHECK_STR(said, "kmi-x: error: unknown option -j\nkmi-x: hint: kmi-x --help tells how it is used\n");
+	CHECK_STR(said, "kmi-x: error: unknown option -x\nkmi-x: hint: kmi-x --help tells how it is used\n");
 	CHECK_INT(apart(unwanted), 2);
 	CHECK_STR(said, "kmi-x: error: option --json takes no value\nkmi-x: hint: kmi-x --help tells how it is used\n");
 	CHECK_INT(apart(missing), 2);
