@@ -380,18 +380,24 @@ struct verdict {
 static enum proof
 prove(struct show *s, const struct trace_line *l, struct fail *why)
 {
-	char **labels;
-	size_t count;
+	struct proof_among among = { 0 };
+	char **labels, **accounts;
+	size_t count, account_count;
+	enum trace_set_answer of_labels = trace_sets_of(&s->sets, &l->eligible, &labels, &count);
+	enum trace_set_answer of_accounts = trace_sets_of(&s->sets, &l->accounts, &accounts, &account_count);
 
-	switch (trace_sets_of(&s->sets, l, &labels, &count)) {
-	case TRACE_SET_KNOWN:
-	case TRACE_SET_NONE:
-		return proof_line(l, labels, count, why);
-	case TRACE_SET_CHANGED:
-		break;
+	if (of_labels == TRACE_SET_CHANGED || of_accounts == TRACE_SET_CHANGED) {
+		fail_set(why, FAIL_INPUT, "trace/sets/%s.json was changed: its labels do not give that name",
+		    of_labels == TRACE_SET_CHANGED ? l->eligible.set : l->accounts.set);
+		return PROOF_WRONG;
 	}
-	fail_set(why, FAIL_INPUT, "trace/sets/%s.json was changed: its labels do not give that name", l->eligible_set);
-	return PROOF_WRONG;
+	if (of_accounts == TRACE_SET_KNOWN && of_labels == TRACE_SET_KNOWN && count != account_count) {
+		fail_set(why, FAIL_INPUT, "the line tells of %zu keys, but of the accounts of %zu", count, account_count);
+		return PROOF_WRONG;
+	}
+	if (of_labels == TRACE_SET_KNOWN && (of_accounts == TRACE_SET_KNOWN || !l->accounts.set))
+		among = (struct proof_among){ .labels = labels, .accounts = accounts, .count = count };
+	return proof_line(l, &among, why);
 }
 
 static void
@@ -623,7 +629,7 @@ tell_why(struct show *s)
 		buf_putc(&out, '\n');
 	} else {
 		proof = prove(s, &l, &why);
-		trace_sets_of(&s->sets, &l, &labels, &count);
+		trace_sets_of(&s->sets, &l.eligible, &labels, &count);
 		trace_text_why(&out, &s->look, &l, labels, count, proof, &why);
 	}
 	trace_line_free(&l);

@@ -748,6 +748,8 @@ const struct text_entry text_ru[] = {
 	    "  -h, --help     эта справка\n" } },
 
 	/* bin/kmi-trace.c */
+	{ "the line tells of %zu keys, but of the accounts of %zu",
+	  { "в строке ключей %zu, а учётных записей %zu" } },
 	{ "%lld lines of the trace cannot be read and are passed over",
 	  { "%lld строка трассировки не читается и пропущена",
 	    "%lld строки трассировки не читаются и пропущены",
@@ -1186,6 +1188,18 @@ const struct text_entry text_ru[] = {
 	{ "the event is too long for the log", { "событие слишком длинное для журнала" } },
 
 	/* lib/books/proof.c */
+	{ "the active key %s was fit, but the choice did not begin there",
+	  { "активный ключ %s был пригоден, но выбор начат не с него" } },
+	{ "with %s as the active key it was for %s to serve, but %s was used",
+	  { "при активном ключе %s отвечать должен был %s, а использован %s" } },
+	{ "conversation %s was to go to %s, but %s was used",
+	  { "беседа %s принадлежит ключу %s, а использован %s" } },
+	{ "quota does not tell of the %zu keys that were fit, the most left first",
+	  { "quota не описывает %zu пригодных ключей по убыванию остатка" } },
+	{ "%s had most quota left, but %s was used",
+	  { "больше всего квоты было у %s, а использован %s" } },
+	{ "%s was used, but is not one of the %zu keys that had most quota left",
+	  { "использован %s, а он не из тех %zu ключей, у которых квоты больше всего" } },
 	{ "a turn chose its key, but rotation_index is missing",
 	  { "ключ выбран по очереди, но нет rotation_index" } },
 	{ "turn %lld among %zu keys was that of %s, but %s was used",

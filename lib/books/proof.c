@@ -1,5 +1,7 @@
 #include "books/proof.h"
 
+#include "keys/choose.h"
+
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,54 +26,152 @@ is_first_choice(const char *choice)
 	return false;
 }
 
-/* The place that a turn and the keys it went past lead to. */
-static enum proof
-prove_turn(const struct trace_line *l, char *const *eligible, size_t count, struct fail *why)
+/* Where among the eligible keys the way to the first one began: at one of `span` places from `place` on. */
+struct start {
+	size_t place, span;
+};
+
+/* The key that such a way leads to, past those at a limit. */
+static const char *
+due(const struct trace_line *l, const struct proof_among *among, size_t place)
 {
-	uint64_t turn = (uint64_t)l->rotation_index, passed = l->passed > 0 ? (uint64_t)l->passed : 0;
-	const char *due;
+	size_t passed = l->passed > 0 ? (size_t)l->passed : 0;
+
+	return among->labels[(place + passed % among->count) % among->count];
+}
+
+static bool
+leads_to(const struct trace_line *l, const struct proof_among *among, const struct start *s, const char *label)
+{
+	for (size_t i = 0; i < s->span; i++)
+		if (is(label, due(l, among, s->place + i)))
+			return true;
+	return false;
+}
+
+static const char *
+used(const struct trace_line *l)
+{
+	return l->attempts[0].label ? l->attempts[0].label : "?";
+}
+
+static enum proof
+prove_turn(const struct trace_line *l, const struct proof_among *among, struct fail *why)
+{
+	struct start s = { .span = 1 };
 
 	if (l->rotation_index < 0) {
 		fail_set(why, FAIL_INPUT, "a turn chose its key, but rotation_index is missing");
 		return PROOF_WRONG;
 	}
-	if (!count)
+	if (!among->count)
 		return PROOF_OPEN;
-	due = eligible[(turn % count + passed % count) % count];
-	if (is(l->attempts[0].label, due))
+	s.place = choose_turn(l->rotation_index, among->count);
+	if (leads_to(l, among, &s, l->attempts[0].label))
 		return PROOF_RIGHT;
 	fail_set(why, FAIL_INPUT, "turn %lld among %zu keys was that of %s, but %s was used", (long long)l->rotation_index,
-	    count, due, l->attempts[0].label ? l->attempts[0].label : "?");
+	    among->count, due(l, among, s.place), used(l));
 	return PROOF_WRONG;
 }
 
-/* Rules that choose by more than the trace tells: what it can show is that nobody unfit was used. */
+/* What an older kmi's line can show: that nobody unfit was used. */
 static enum proof
-prove_member(const struct trace_line *l, char *const *eligible, size_t count, struct fail *why)
+prove_member(const struct trace_line *l, const struct proof_among *among, struct fail *why)
 {
-	if (!count)
+	struct start s = { .span = among->count };
+
+	if (!among->count)
 		return PROOF_OPEN;
-	for (size_t i = 0; i < count; i++)
-		if (is(l->attempts[0].label, eligible[i]))
-			return PROOF_RIGHT;
-	fail_set(why, FAIL_INPUT, "%s was used, but is not among the keys that were fit",
-	    l->attempts[0].label ? l->attempts[0].label : "?");
+	if (leads_to(l, among, &s, l->attempts[0].label))
+		return PROOF_RIGHT;
+	fail_set(why, FAIL_INPUT, "%s was used, but is not among the keys that were fit", used(l));
 	return PROOF_WRONG;
 }
 
 static enum proof
-prove_first(const struct trace_line *l, char *const *eligible, size_t count, struct fail *why)
+prove_active(const struct trace_line *l, const struct proof_among *among, struct fail *why)
+{
+	struct start s = { .span = 1 };
+
+	if (l->active_place < 0 || !among->count)
+		return prove_member(l, among, why);
+	s.place = (size_t)l->active_place;
+	for (size_t i = 0; i < among->count; i++)
+		if (is(l->active, among->labels[i]) && i != s.place) {
+			fail_set(why, FAIL_INPUT, "the active key %s was fit, but the choice did not begin there", l->active);
+			return PROOF_WRONG;
+		}
+	if (s.place < among->count && leads_to(l, among, &s, l->attempts[0].label))
+		return PROOF_RIGHT;
+	fail_set(why, FAIL_INPUT, "with %s as the active key it was for %s to serve, but %s was used",
+	    l->active ? l->active : "?", due(l, among, s.place), used(l));
+	return PROOF_WRONG;
+}
+
+static enum proof
+prove_session(const struct trace_line *l, const struct proof_among *among, struct fail *why)
+{
+	struct choose_heaviest best = { 0 };
+	struct start s = { .span = 1 };
+
+	if (!l->conversation || !among->count)
+		return prove_member(l, among, why);
+	for (size_t i = 0; i < among->count; i++)
+		choose_weigh(&best, l->conversation, among->accounts ? among->accounts[i] : among->labels[i],
+		    among->labels[i], i);
+	s.place = best.at;
+	if (leads_to(l, among, &s, l->attempts[0].label))
+		return PROOF_RIGHT;
+	fail_set(why, FAIL_INPUT, "conversation %s was to go to %s, but %s was used", l->conversation,
+	    due(l, among, s.place), used(l));
+	return PROOF_WRONG;
+}
+
+/* Those with most left come first, and one of them is drawn. */
+static enum proof
+prove_quota(const struct trace_line *l, const struct proof_among *among, struct fail *why)
+{
+	struct start s = { 0 };
+	size_t told = 0;
+
+	if (!l->quota_count || !among->count)
+		return prove_member(l, among, why);
+	s.span = l->quota[0].keys;
+	for (size_t i = 0; i < l->quota_count; i++) {
+		told += l->quota[i].keys;
+		if (l->quota[i].keys > among->count || (i && l->quota[i].left >= l->quota[i - 1].left))
+			s.span = 0;	/* no figures that kmi writes */
+	}
+	if (s.span == 0 || told != among->count) {
+		fail_set(why, FAIL_INPUT, "quota does not tell of the %zu keys that were fit, the most left first", among->count);
+		return PROOF_WRONG;
+	}
+	if (leads_to(l, among, &s, l->attempts[0].label))
+		return PROOF_RIGHT;
+	if (s.span == 1)
+		fail_set(why, FAIL_INPUT, "%s had most quota left, but %s was used", due(l, among, 0), used(l));
+	else
+		fail_set(why, FAIL_INPUT, "%s was used, but is not one of the %zu keys that had most quota left", used(l), s.span);
+	return PROOF_WRONG;
+}
+
+static enum proof
+prove_first(const struct trace_line *l, const struct proof_among *among, struct fail *why)
 {
 	const char *choice = l->attempts[0].choice;
 
 	if (is(choice, "turn") || is(choice, "own_turn") || (!*choice && l->rotation_index >= 0))
-		return prove_turn(l, eligible, count, why);
-	if (is(choice, "active") || is(choice, "session") || is(choice, "most_quota"))
-		return prove_member(l, eligible, count, why);
+		return prove_turn(l, among, why);
+	if (is(choice, "active"))
+		return prove_active(l, among, why);
+	if (is(choice, "session"))
+		return prove_session(l, among, why);
+	if (is(choice, "most_quota"))
+		return prove_quota(l, among, why);
 	if (is(choice, "probe")) {
-		if (!l->eligible_count)
+		if (!l->eligible.count)
 			return PROOF_RIGHT;
-		fail_set(why, FAIL_INPUT, "a locked key was probed although %zu keys were fit", l->eligible_count);
+		fail_set(why, FAIL_INPUT, "a locked key was probed although %zu keys were fit", l->eligible.count);
 		return PROOF_WRONG;
 	}
 	if (!is(choice, "other_account") && !is(choice, "other_key") && !is(choice, "again"))
@@ -114,7 +214,7 @@ prove_another(const struct trace_line *l, int n, struct fail *why)
 }
 
 enum proof
-proof_line(const struct trace_line *l, char *const *eligible, size_t count, struct fail *why)
+proof_line(const struct trace_line *l, const struct proof_among *among, struct fail *why)
 {
 	const struct trace_attempt *last = l->attempt_count ? &l->attempts[l->attempt_count - 1] : NULL;
 	enum proof proof = PROOF_OPEN;
@@ -130,7 +230,7 @@ proof_line(const struct trace_line *l, char *const *eligible, size_t count, stru
 		return PROOF_WRONG;
 	}
 	if (last)
-		proof = prove_first(l, eligible, count, why);
+		proof = prove_first(l, among, why);
 	for (int i = 1; i < l->attempt_count && proof != PROOF_WRONG; i++) {
 		enum proof next = prove_another(l, i, why);
 

@@ -3,7 +3,7 @@
  *
  * From a line alone:
  *
- *	switch (proof_line(&line, labels, count, &why)) ...	the eligible labels, in the pool's order
+ *	switch (proof_line(&line, &among, &why)) ...	among: the eligible keys as the line or its sets have them
  *
  * and from many of them, in the order of the file: no turn of the rotation was left out, none was given twice, and no
  * request is told twice.
@@ -25,7 +25,13 @@ enum proof {
 	PROOF_OPEN,	/* the line does not say enough: an older kmi's, a set that was deleted, or no choice was made */
 };
 
-enum proof proof_line(const struct trace_line *l, char *const *eligible, size_t count, struct fail *why);
+struct proof_among {
+	char *const *labels;
+	char *const *accounts;	/* in the same order; NULL: each key is an account of its own */
+	size_t count;		/* 0: not known, or none */
+};
+
+enum proof proof_line(const struct trace_line *l, const struct proof_among *among, struct fail *why);
 
 struct proof_entry {
 	uint64_t request;	/* the beginning of its id */

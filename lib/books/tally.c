@@ -45,15 +45,15 @@ add_choice(struct tally *t, const struct trace_line *l)
 
 	if (l->rotation_index < 0 || !l->attempt_count || !l->attempts[0].label)
 		return;
-	if (l->eligible_set && t->among && strcmp(t->among, l->eligible_set) == 0) {
+	if (l->eligible.set && t->among && strcmp(t->among, l->eligible.set) == 0) {
 		t->waiting++;
-	} else if (trace_sets_of(t->sets, l, &labels, &count) != TRACE_SET_KNOWN) {
+	} else if (trace_sets_of(t->sets, &l->eligible, &labels, &count) != TRACE_SET_KNOWN) {
 		return;		/* what is not known to have been owed is not counted as given */
-	} else if (!l->eligible_set) {
+	} else if (!l->eligible.set) {
 		fairness_among(&t->choices, labels, count, 1);
 	} else {
 		settle(t);
-		t->bad |= keep_set(t, l->eligible_set, labels, count) < 0;
+		t->bad |= keep_set(t, l->eligible.set, labels, count) < 0;
 		t->waiting = 1;
 	}
 	fairness_chosen(&t->choices, l->attempts[0].label);

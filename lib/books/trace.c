@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/secret.h"
+#include "keys/index.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -128,6 +129,12 @@ put_choice(struct buf *line, const struct trace_record *t)
 	put_count(line, ", \"rotation_index\": ", t->rotation_index);
 	buf_puts(line, ", \"eligible\": ");
 	buf_str(line, t->eligible.n ? t->eligible : STR("null"));
+	if (t->manual) {
+		put_text(line, ", \"active\": ", str_from(t->active));
+		put_count(line, ", \"active_place\": ", t->active_place);
+	}
+	if (t->conversation[0])
+		put_text(line, ", \"conversation\": ", str_from(t->conversation));
 	put_count(line, ", \"passed\": ", t->passed);
 	put_attempts(line, t);
 }
@@ -351,5 +358,56 @@ trace_set(const struct config *c, const char *const *labels, size_t count, struc
 	}
 	free(folder);
 	free(path);
+	return rc;
+}
+
+static bool
+own_accounts(const struct index_among *among)
+{
+	for (size_t i = 0; i < among->count; i++)
+		if (strcmp(among->labels[i], among->accounts[i]) != 0)
+			return false;
+	return true;
+}
+
+void
+trace_quota_text(const struct trace_quota *runs, size_t count, struct buf *to)
+{
+	buf_puts(to, ", \"quota\": [");
+	for (size_t i = 0; i < count; i++) {
+		put_count(to, i ? ", [" : "[", runs[i].left);
+		put_count(to, ", ", (int64_t)runs[i].keys);
+		buf_putc(to, ']');
+	}
+	buf_putc(to, ']');
+}
+
+/* The keys are ordered by what is left, in whole percents: so there are not many runs. */
+static void
+put_quota(const struct index_among *among, struct buf *text)
+{
+	struct trace_quota runs[TRACE_QUOTA_MAX] = { 0 };
+	size_t n = 0;
+
+	for (size_t i = 0; i < among->count; i++) {
+		if (i == 0 || (among->left[i] != runs[n - 1].left && n < TRACE_QUOTA_MAX))
+			runs[n++].left = among->left[i];
+		runs[n - 1].keys++;
+	}
+	trace_quota_text(runs, n, text);
+}
+
+int
+trace_among(const struct config *c, const struct index_among *among, struct buf *text, struct fail *f)
+{
+	int rc = trace_set(c, among->labels, among->count, text, f);
+
+	if (among->accounts && !own_accounts(among)) {
+		buf_puts(text, ", \"accounts\": ");
+		if (trace_set(c, among->accounts, among->count, text, rc < 0 ? NULL : f) < 0)
+			rc = -1;
+	}
+	if (among->left)
+		put_quota(among, text);
 	return rc;
 }

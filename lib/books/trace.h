@@ -23,6 +23,8 @@
 #include <stdint.h>
 #include <time.h>
 
+struct index_among;
+
 #define TRACE_SCHEMA_VERSION 1
 #define TRACE_ATTEMPTS_MAX 32
 #define TRACE_LIST_MAX 16	/* larger sets of eligible keys are named by their hash, see below */
@@ -36,6 +38,14 @@ struct trace_attempt {
 	char verdict[16];
 	int64_t ms;
 };
+
+/* So many of the eligible keys, one after the other, have so much of their quota left. */
+struct trace_quota {
+	int left;	/* percent; -1 = not known */
+	size_t keys;
+};
+
+#define TRACE_QUOTA_MAX 102	/* 100 to 0, and not known */
 
 struct trace_record {
 	time_t ended;
@@ -51,7 +61,11 @@ struct trace_record {
 	int64_t bytes_in, bytes_out;
 	int64_t prompt_tokens, completion_tokens, cached_tokens;	/* -1 = null */
 	int64_t rotation_index;		/* -1 = null: manual mode */
-	struct str eligible;		/* JSON text: an array of labels in pool order, or {"count": N, "set": "HASH"}; empty = null */
+	struct str eligible;		/* what trace_among() made; empty = null */
+	bool manual;			/* the choice began at the active key: the next two are told */
+	const char *active;		/* its label; NULL = null */
+	int64_t active_place;		/* where it, or the next fit one, is in `eligible` */
+	char conversation[DIGEST_SHORT_SIZE];	/* what strategy session went by; "" = not said */
 	int64_t passed;			/* how many of them the choice passed over, each at a limit; -1 = null */
 	struct trace_attempt attempts[TRACE_ATTEMPTS_MAX];
 	int attempt_count;
@@ -78,10 +92,19 @@ int trace_set(const struct config *c, const char *const *labels, size_t count, s
 void trace_set_name(const char *const *labels, size_t count, char name[TRACE_HASH_SIZE]);
 
 /*
- * The sum over what a line says of its choice (request_id, key_label, rotation_index, eligible, passed, attempts), its
+ * The text that lines have from `eligible` on: the labels as above; with strategy session, when some account is
+ * not called like its key, `accounts`, in the same order and form; with most-quota `quota`: [percent left, how many keys]
+ * for one run of `eligible` after the other.
+ */
+int trace_among(const struct config *c, const struct index_among *among, struct buf *text, struct fail *f);
+
+/*
+ * The sum over what a line says of its choice (request_id, key_label, and all from rotation_index to attempts), its
  * last field. It tells a line that was changed from one that is as it was written; it is no seal against a forger.
  */
 void trace_check(const struct trace_record *t, char check[TRACE_HASH_SIZE]);
+/* ", \"quota\": ..." */
+void trace_quota_text(const struct trace_quota *runs, size_t count, struct buf *to);
 /* The text of a list of labels, as it stands in `eligible`. */
 void trace_labels_text(const char *const *labels, size_t count, struct buf *text);
 

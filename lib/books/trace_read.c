@@ -24,6 +24,8 @@ static const struct {
 	{ "prompt_hint", offsetof(struct trace_line, prompt_hint) },
 	{ "prompt_head", offsetof(struct trace_line, prompt_head) },
 	{ "check", offsetof(struct trace_line, check) },
+	{ "active", offsetof(struct trace_line, active) },
+	{ "conversation", offsetof(struct trace_line, conversation) },
 }, numbers[] = {
 	{ "status", offsetof(struct trace_line, status) },
 	{ "latency_ms", offsetof(struct trace_line, latency_ms) },
@@ -37,6 +39,7 @@ static const struct {
 	{ "cached_tokens", offsetof(struct trace_line, cached_tokens) },
 	{ "rotation_index", offsetof(struct trace_line, rotation_index) },
 	{ "passed", offsetof(struct trace_line, passed) },
+	{ "active_place", offsetof(struct trace_line, active_place) },
 };
 
 #define LENGTH(a) (sizeof(a) / sizeof(*(a)))
@@ -97,15 +100,42 @@ read_labels(const struct json *j, int array, char ***labels, size_t *count, stru
 }
 
 static int
-read_eligible(struct trace_line *l, const struct json *j, int v, struct fail *f)
+read_list(struct trace_list *l, const struct json *j, int v, struct fail *f)
 {
 	int64_t count;
 
 	if (json_type(j, v) == JSON_ARRAY)
-		return read_labels(j, v, &l->eligible, &l->eligible_count, f);
-	l->eligible_set = json_strdup(j, json_get(j, v, "set"));
+		return read_labels(j, v, &l->labels, &l->count, f);
+	l->set = json_strdup(j, json_get(j, v, "set"));
 	count = read_number(j, json_get(j, v, "count"));
-	l->eligible_count = l->eligible_set && count > 0 ? (size_t)count : 0;
+	l->count = l->set && count > 0 ? (size_t)count : 0;
+	return 0;
+}
+
+static void
+free_list(struct trace_list *l)
+{
+	if (l->labels)
+		trace_labels_free(l->labels, l->count);
+	free(l->set);
+}
+
+static int
+read_quota(struct trace_line *l, const struct json *j, int array, struct fail *f)
+{
+	if (json_type(j, array) != JSON_ARRAY)
+		return 0;
+	l->quota = calloc((size_t)json_size(j, array) + 1, sizeof(*l->quota));
+	if (!l->quota)
+		return fail_memory(f);
+	for (int v = json_first(j, array); v >= 0; v = json_next(j, v)) {
+		int64_t left = read_number(j, json_at(j, v, 0)), keys = read_number(j, json_at(j, v, 1));
+
+		l->quota[l->quota_count++] = (struct trace_quota){
+			.left = left <= 100 ? (int)left : -1,
+			.keys = keys > 0 ? (size_t)keys : 0,
+		};
+	}
 	return 0;
 }
 
@@ -156,7 +186,9 @@ trace_read_line(struct trace_line *l, struct str line, struct fail *f)
 	l->error_code = read_error_code(&j, json_get(&j, 0, "error_code"));
 	json_bool(&j, json_get(&j, 0, "stream"), &l->stream);
 	json_bool(&j, json_get(&j, 0, "dry_run"), &l->dry_run);
-	if (read_eligible(l, &j, json_get(&j, 0, "eligible"), f) < 0 ||
+	if (read_list(&l->eligible, &j, json_get(&j, 0, "eligible"), f) < 0 ||
+	    read_list(&l->accounts, &j, json_get(&j, 0, "accounts"), f) < 0 ||
+	    read_quota(l, &j, json_get(&j, 0, "quota"), f) < 0 ||
 	    read_attempts(l, &j, json_get(&j, 0, "attempts"), f) < 0)
 		goto out;
 	rc = 0;
@@ -173,9 +205,9 @@ trace_line_free(struct trace_line *l)
 	for (size_t i = 0; i < LENGTH(texts); i++)
 		free(*(char **)(void *)((char *)l + texts[i].at));
 	free(l->error_code);
-	if (l->eligible)
-		trace_labels_free(l->eligible, l->eligible_count);
-	free(l->eligible_set);
+	free_list(&l->eligible);
+	free_list(&l->accounts);
+	free(l->quota);
 	for (int i = 0; i < l->attempt_count; i++) {
 		free(l->attempts[i].label);
 		free(l->attempts[i].account);
@@ -184,10 +216,20 @@ trace_line_free(struct trace_line *l)
 	*l = (struct trace_line){ 0 };
 }
 
+static void
+put_list(struct buf *text, const struct trace_list *l)
+{
+	if (l->labels)
+		trace_labels_text((const char *const *)l->labels, l->count, text);
+	else
+		buf_printf(text, "{\"count\": %zu, \"set\": \"%s\"}", l->count, l->set);
+}
+
 int
 trace_line_intact(const struct trace_line *l)
 {
-	struct trace_record t = { .key_label = l->key_label, .rotation_index = l->rotation_index, .passed = l->passed };
+	struct trace_record t = { .key_label = l->key_label, .rotation_index = l->rotation_index, .passed = l->passed,
+		.manual = l->active_place >= 0, .active = l->active, .active_place = l->active_place };
 	struct buf eligible = BUF(TRACE_LINE_MAX);
 	char check[TRACE_HASH_SIZE];
 	int intact;
@@ -199,10 +241,15 @@ trace_line_intact(const struct trace_line *l)
 	for (; t.attempt_count < l->attempt_count; t.attempt_count++)
 		t.attempts[t.attempt_count] = l->attempts[t.attempt_count];	/* lent: the record is not freed */
 	snprintf(t.request_id, sizeof(t.request_id), "%s", l->request_id ? l->request_id : "");
-	if (l->eligible)
-		trace_labels_text((const char *const *)l->eligible, l->eligible_count, &eligible);
-	else if (l->eligible_set)
-		buf_printf(&eligible, "{\"count\": %zu, \"set\": \"%s\"}", l->eligible_count, l->eligible_set);
+	snprintf(t.conversation, sizeof(t.conversation), "%s", l->conversation ? l->conversation : "");
+	if (l->eligible.labels || l->eligible.set)
+		put_list(&eligible, &l->eligible);
+	if (l->accounts.labels || l->accounts.set) {
+		buf_puts(&eligible, ", \"accounts\": ");
+		put_list(&eligible, &l->accounts);
+	}
+	if (l->quota)
+		trace_quota_text(l->quota, l->quota_count, &eligible);
 	t.eligible = buf_view(&eligible);
 	trace_check(&t, check);
 	intact = !buf_bad(&eligible) && strcmp(check, l->check) == 0;

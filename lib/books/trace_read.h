@@ -16,6 +16,13 @@
 
 #include "books/trace.h"
 
+/* Labels (or accounts), listed in the line or kept beside it as a set. */
+struct trace_list {
+	char **labels;			/* when the line lists them */
+	size_t count;			/* how many there were, listed or not */
+	char *set;			/* the name of their set, when the line only names it */
+};
+
 struct trace_line {
 	time_t ended;
 	char *request_id, *method, *endpoint, *model, *session;	/* all texts: owned, NULL = not said */
@@ -27,9 +34,12 @@ struct trace_line {
 	int64_t prompt_tokens, completion_tokens, cached_tokens;
 	int64_t rotation_index;
 	bool stream, dry_run;
-	char **eligible;		/* the labels in pool order, when the line lists them */
-	size_t eligible_count;		/* how many there were, listed or not */
-	char *eligible_set;		/* the name of their set, when the line only names it */
+	struct trace_list eligible;	/* in pool order, but with strategy most-quota */
+	struct trace_list accounts;	/* strategy session: their accounts; none: each key is its own */
+	struct trace_quota *quota;	/* strategy most-quota: what was left of them */
+	size_t quota_count;
+	char *active, *conversation;
+	int64_t active_place;
 	int64_t passed;
 	char *check;
 	struct trace_attempt *attempts;

@@ -193,9 +193,8 @@ errors_warn(const struct state_counts *c, time_t now)
 	return NULL;
 }
 
-/* Health's figure, unless the window it was about has ended since. */
-static int
-usage_left(const struct choose_key *key, time_t now)
+int
+choose_left(const struct choose_key *key, time_t now)
 {
 	if (!key->usage_seen || (key->usage_reset && key->usage_reset <= now))
 		return -1;
@@ -206,7 +205,7 @@ static void
 fit_by_figures(const struct choose_key *key, time_t now, struct choose_fit *out)
 {
 	const char *warning = key->books ? errors_warn(&key->books->counts, now) : NULL;
-	int left = usage_left(key, now);
+	int left = choose_left(key, now);
 
 	out->fitness = FIT_WARN;
 	if (left == 0) {
@@ -337,11 +336,11 @@ choose_by_quota(const struct choose_key *keys, time_t now, struct choose_set *se
 		uint32_t key = set->index[i];
 		size_t at = i;
 
-		for (; at > 0 && usage_left(&keys[set->index[at - 1]], now) < usage_left(&keys[key], now); at--)
+		for (; at > 0 && choose_left(&keys[set->index[at - 1]], now) < choose_left(&keys[key], now); at--)
 			set->index[at] = set->index[at - 1];
 		set->index[at] = key;
 	}
-	while (best < set->count && usage_left(&keys[set->index[best]], now) == usage_left(&keys[set->index[0]], now))
+	while (best < set->count && choose_left(&keys[set->index[best]], now) == choose_left(&keys[set->index[0]], now))
 		best++;
 	return set->count ? best : 0;
 }
@@ -360,6 +359,18 @@ choose_weight(const char *session, const char *name)
 	h = (h ^ h >> 30) * 0xbf58476d1ce4e5b9ULL;
 	h = (h ^ h >> 27) * 0x94d049bb133111ebULL;
 	return h ^ h >> 31;
+}
+
+void
+choose_weigh(struct choose_heaviest *best, const char *session, const char *account, const char *label, size_t at)
+{
+	uint64_t of_account = choose_weight(session, account), of_key;
+
+	if (of_account < best->account)
+		return;
+	of_key = choose_weight(session, label);
+	if (of_account > best->account || of_key >= best->key)
+		*best = (struct choose_heaviest){ of_account, of_key, at };
 }
 
 /* ---- when nobody can */

@@ -69,6 +69,8 @@ size_t choose_turn(long long turn, size_t eligible_count);
 /* Manual: the place in `eligible` of the active key while it is fit, else of the next one after it in pool order. */
 size_t choose_active(const uint32_t *eligible, size_t count, long long active_index);	/* eligible ascending: binary search */
 
+/* Percent left of its quota: health's figure, unless the window it was about has ended since; -1 = not known. */
+int choose_left(const struct choose_key *key, time_t now);
 /* Strategy most-quota: puts those with most quota left first (unknown counts as none); returns how many share that place. */
 size_t choose_by_quota(const struct choose_key *keys, time_t now, struct choose_set *set);
 /*
@@ -76,6 +78,14 @@ size_t choose_by_quota(const struct choose_key *keys, time_t now, struct choose_
  * key that does. Needs no table, and a key that comes or goes moves only the sessions that become or were its own.
  */
 uint64_t choose_weight(const char *session, const char *name);
+
+struct choose_heaviest {
+	uint64_t account, key;
+	size_t at;		/* the place of the one that weighs most so far */
+};
+
+/* Starts with a zeroed struct; called for each eligible key in order. */
+void choose_weigh(struct choose_heaviest *best, const char *session, const char *account, const char *label, size_t at);
 
 struct choose_none {
 	long probe;		/* index of a key whose lock is only a guess and may be tried now, or -1 */

@@ -10,7 +10,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define MAGIC "kmiindx3"
+#define MAGIC "kmiindx4"
 #define FILE_NAME "pool.index"
 
 /* The file: this head, then folders, keys, eligible (numbers of keys), strings. Offsets count from its start. */
@@ -391,8 +391,10 @@ index_decide(struct index *ix, const struct state *st, const struct config *c, b
 	size_t n = head_of(ix)->key_count;
 	struct choose_key *keys = calloc(n + 1, sizeof(*keys));
 	struct choose_fit *fit = calloc(n + 1, sizeof(*fit));
-	const char **labels = calloc(n + 1, sizeof(*labels));
+	const char **labels = calloc(n + 1, sizeof(*labels)), **accounts = calloc(n + 1, sizeof(*accounts));
+	int *left = calloc(n + 1, sizeof(*left));
 	struct choose_set set = { .index = calloc(n + 1, sizeof(*set.index)) };
+	struct index_among among;
 	struct buf text = BUF(PART_MAX);
 	struct health health;
 	struct fail unread = { 0 };
@@ -401,7 +403,7 @@ index_decide(struct index *ix, const struct state *st, const struct config *c, b
 
 	maker_init(&m);
 	(void)health_load(&health, c->state_dir, &unread);	/* none is less to choose by, not a failure */
-	if (!keys || !fit || !labels || !set.index) {
+	if (!keys || !fit || !labels || !accounts || !left || !set.index) {
 		fail_memory(f);
 		goto out;
 	}
@@ -426,10 +428,18 @@ index_decide(struct index *ix, const struct state *st, const struct config *c, b
 	choose_eligible(keys, fit, n, automatic, c, now, &set);
 	if (automatic && c->rotate_strategy == ROTATE_MOST_QUOTA)
 		m.head.leading_count = (uint32_t)choose_by_quota(keys, now, &set);
-	for (size_t i = 0; i < set.count; i++)
+	for (size_t i = 0; i < set.count; i++) {
 		labels[i] = keys[set.index[i]].label;
+		accounts[i] = keys[set.index[i]].account;
+		left[i] = choose_left(&keys[set.index[i]], now);
+	}
+	among = (struct index_among){ .labels = labels, .count = set.count };
+	if (automatic && c->rotate_strategy == ROTATE_SESSION)
+		among.accounts = accounts;
+	if (automatic && c->rotate_strategy == ROTATE_MOST_QUOTA)
+		among.left = left;
 	buf_puts(&text, "");
-	if (describe && describe(c, labels, set.count, &text, f) < 0)
+	if (describe && describe(c, &among, &text, f) < 0)
 		buf_reset(&text);	/* the trace will say less; the request is served all the same */
 	buf_put(&m.eligible, set.index, set.count * sizeof(*set.index));
 	m.head.eligible_count = (uint32_t)set.count;
@@ -448,6 +458,8 @@ out:
 	free(keys);
 	free(fit);
 	free(labels);
+	free(accounts);
+	free(left);
 	free(set.index);
 	return rc;
 }

@@ -49,9 +49,16 @@ struct index_facts {
 	struct str set_text;	/* what a trace line says of the eligible keys */
 };
 
-/* How a set of eligible keys is told in the trace: given by the room that knows the trace. */
-typedef int (*index_describe)(const struct config *c, const char *const *labels, size_t count, struct buf *text,
-    struct fail *f);
+/* The eligible keys, and what the strategy goes by; NULL what it does not ask for. */
+struct index_among {
+	const char *const *labels;
+	const char *const *accounts;	/* strategy session */
+	const int *left;		/* strategy most-quota: percent, -1 = not known */
+	size_t count;
+};
+
+/* How they are told in the trace: given by the room that knows the trace. */
+typedef int (*index_describe)(const struct config *c, const struct index_among *among, struct buf *text, struct fail *f);
 
 /* Makes one from a fresh look at the key files. Eligible keys follow by index_decide(). */
 int index_from_auths(struct index *ix, const struct auths *a, uint64_t settings, struct fail *f);

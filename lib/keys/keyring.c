@@ -384,6 +384,7 @@ void
 picking_free(struct picking *g)
 {
 	buf_free(&g->eligible);
+	free(g->active);
 	for (size_t i = 0; i < g->tried_count; i++) {
 		free(g->tried[i]);
 		free(g->accounts[i]);
@@ -735,26 +736,13 @@ rule_of(const struct keyring *kr, const struct picking *g, const struct state_he
 static size_t
 place_of_session(const struct keyring *kr, const char *session, size_t count)
 {
-	uint64_t best_account = 0, best_key = 0;
-	size_t best = 0;
+	struct choose_heaviest best = { 0 };
+	struct index_key k;
 
-	for (size_t i = 0; i < count; i++) {
-		uint64_t account, key;
-		struct index_key k;
-
-		if (index_key(&kr->index, index_eligible(&kr->index, i), &k) < 0)
-			continue;
-		account = choose_weight(session, k.account);
-		if (account < best_account)
-			continue;
-		key = choose_weight(session, k.label);
-		if (account > best_account || key >= best_key) {
-			best_account = account;
-			best_key = key;
-			best = i;
-		}
-	}
-	return best;
+	for (size_t i = 0; i < count; i++)
+		if (index_key(&kr->index, index_eligible(&kr->index, i), &k) == 0)
+			choose_weigh(&best, session, k.account, k.label, i);
+	return best.at;
 }
 
 /* Where in the eligible keys the walk begins, and how the head of the books moves for it. */
@@ -788,20 +776,30 @@ place_of(const struct keyring *kr, const struct picking *g, const struct state_h
 	return place;
 }
 
-/* A request has its place: what it was chosen among, for the trace, and the turn it takes. */
+/* A request has its place: what it was chosen among and by what, for the trace, and the turn it takes. */
 static void
-place(struct keyring *kr, struct picking *g, const struct state_head *head, const struct state_head *next, size_t passed)
+place(struct keyring *kr, struct picking *g, const struct state_head *head, const struct state_head *next, size_t start,
+    size_t passed)
 {
 	struct index_facts x;
+	struct index_key active;
 
 	index_facts(&kr->index, &x);
 	buf_reset(&g->eligible);	/* a choice made again, because a key file had changed, is made among others */
 	buf_str(&g->eligible, x.set_text);
 	g->passed = passed;
+	g->rule = rule_of(kr, g, head);
+	free(g->active);
+	g->active = NULL;
+	if (g->rule == PICK_ACTIVE) {
+		g->active_place = start;
+		if (head->active_index >= 0 && index_key(&kr->index, (size_t)head->active_index, &active) == 0)
+			g->active = strdup(active.label);
+	}
 	if (g->placed)
 		return;
 	g->placed = true;
-	g->turn = rule_of(kr, g, head) == PICK_TURN ? head->rotation_index : -1;
+	g->turn = g->rule == PICK_TURN ? head->rotation_index : -1;
 	g->own_turn = !move_head(kr, head, next);
 	kr->own_turn++;
 }
@@ -817,7 +815,7 @@ pick_locked(struct keyring *kr, struct picking *g, struct pick *p, struct pick_n
 	struct index_key k;
 	struct slot slot = { 0 };
 	struct fail f;
-	size_t passed;
+	size_t start, passed;
 	long chosen;
 
 	wait = proxy_wait_ns(kr, g, now_ns);
@@ -832,11 +830,13 @@ pick_locked(struct keyring *kr, struct picking *g, struct pick *p, struct pick_n
 			return PICK_NONE;
 		take_limits(kr, p->label, p->max_rpm, now_ns, !g->placed);
 		g->placed = true;
+		g->rule = PICK_PROBE;
 		return PICK_KEY;
 	}
 	if (!kr->books)
 		head->rotation_index = kr->own_turn;
-	chosen = walk(kr, g, place_of(kr, g, head, &next), x.eligible_count, now_ns, &slot, none, &passed, &choice);
+	start = place_of(kr, g, head, &next);
+	chosen = walk(kr, g, start, x.eligible_count, now_ns, &slot, none, &passed, &choice);
 	if (chosen < 0)
 		return none->wait_ns > 0 && g->tried_count == 0 ? PICK_LATER : PICK_NONE;
 	if (index_key(&kr->index, (size_t)chosen, &k) < 0 || hold(p, &k, head->epoch, &f) < 0) {
@@ -846,8 +846,8 @@ pick_locked(struct keyring *kr, struct picking *g, struct pick *p, struct pick_n
 	p->slot = slot;
 	take_limits(kr, k.label, k.max_rpm, now_ns, !g->placed);
 	if (g->tried_count == 0) {
-		place(kr, g, head, &next, passed);
-		choice = g->turn >= 0 && g->own_turn ? PICK_OWN_TURN : rule_of(kr, g, head);
+		place(kr, g, head, &next, start, passed);
+		choice = g->turn >= 0 && g->own_turn ? PICK_OWN_TURN : g->rule;
 	}
 	p->choice = choice;
 	count_use(kr, p, p->started);

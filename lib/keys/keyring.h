@@ -1,7 +1,7 @@
 /*
  * keyring: the pool of keys as a request meets it: pick one, use it, book what came of it.
  *
- *	keyring_open(&kr, config, trace_set, f);
+ *	keyring_open(&kr, config, trace_among, f);
  *	picking_init(&g);		once a request: its place in the rotation, and what it has tried
  *	switch (keyring_pick(&kr, &g, &p, &none)) ...
  *	   PICK_KEY:    p.label, p.secret, ...; send; then keyring_book(&kr, &p, &judgement)
@@ -76,9 +76,12 @@ struct pick {
 /* A request's way through the pool: what it has tried, and its place in the rotation. */
 struct picking {
 	char session[DIGEST_SHORT_SIZE];	/* from the caller: the conversation, for strategy session; "" = none */
-	bool placed;			/* turn and eligible are set */
+	bool placed;			/* what follows is set */
+	enum pick_choice rule;		/* by which the first key was chosen */
 	long long turn;			/* rotation_index; -1 in manual mode */
 	bool own_turn;			/* the books could not count it: others may have had the same */
+	char *active;			/* manual mode: the label of the active key; NULL: there is none */
+	size_t active_place;		/* and where among the eligible keys it, or the next fit one, is */
 	struct buf eligible;		/* for the trace: among whom the choice was made */
 	size_t passed;			/* for the trace: how many keys the first choice passed over, each at a limit */
 	char *tried[PICK_TRIED_MAX];	/* labels */

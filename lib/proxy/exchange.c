@@ -136,6 +136,11 @@ note_place(struct exchange *x)
 	x->trace.rotation_index = x->picking.turn;
 	x->trace.eligible = buf_view(&x->picking.eligible);
 	x->trace.passed = x->picking.eligible.n ? (int64_t)x->picking.passed : -1;
+	x->trace.manual = x->picking.placed && x->picking.rule == PICK_ACTIVE;
+	x->trace.active = x->picking.active;
+	x->trace.active_place = (int64_t)x->picking.active_place;
+	if (x->picking.placed && x->picking.rule == PICK_SESSION)
+		memcpy(x->trace.conversation, x->picking.session, sizeof(x->trace.conversation));
 }
 
 static void

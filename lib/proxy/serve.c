@@ -38,7 +38,7 @@ int
 serve_open(struct serve *s, const struct config *c, struct fail *f)
 {
 	*s = (struct serve){ .config = c };
-	if (keyring_open(&s->keyring, c, trace_set, f) < 0 || forward_open(&s->forward, c, f) < 0)
+	if (keyring_open(&s->keyring, c, trace_among, f) < 0 || forward_open(&s->forward, c, f) < 0)
 		return -1;
 	return narrow_handler(c, f);
 }

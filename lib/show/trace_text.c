@@ -97,12 +97,12 @@ trace_text_row(struct buf *out, const struct look *look, const struct trace_line
 static void
 put_among(struct buf *out, const struct trace_line *l, char *const *labels, size_t count)
 {
-	if (!l->eligible_count) {
+	if (!l->eligible.count) {
 		buf_puts(out, _("no key was fit"));
 		return;
 	}
-	buf_printf(out, text_plural((long long)l->eligible_count, "%lld key was fit", "%lld keys were fit"),
-	    (long long)l->eligible_count);
+	buf_printf(out, text_plural((long long)l->eligible.count, "%lld key was fit", "%lld keys were fit"),
+	    (long long)l->eligible.count);
 	for (size_t i = 0; i < count && i < NAMES_MAX; i++) {
 		buf_puts(out, i ? ", " : ": ");
 		trace_text_clean(out, labels[i]);
@@ -249,7 +249,7 @@ trace_text_why(struct buf *out, const struct look *look, const struct trace_line
 	if (l->rotation_index >= 0)
 		buf_printf(out, _("  rotation, turn %lld: "), (long long)l->rotation_index);
 	else
-		buf_puts(out, l->eligible_count ? _("  without a turn: ") : _("  no choice: "));
+		buf_puts(out, l->eligible.count ? _("  without a turn: ") : _("  no choice: "));
 	put_among(out, l, labels, count);
 	if (l->passed > 0) {
 		buf_puts(out, "\n  ");

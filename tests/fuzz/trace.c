@@ -1,11 +1,11 @@
-#include "books/trace_read.h"
+#include "books/proof.h"
 
 #include <stdint.h>
 #include <stdlib.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* Any line is read or refused; and what was a client's bytes comes back from a line that we wrote. */
+/* Any line is read or refused, and proved or not; and what was a client's bytes comes back from a line that we wrote. */
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -17,7 +17,13 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct trace_line l;
 
 	if (trace_read_line(&l, any, NULL) == 0) {
+		struct proof_among among = { .labels = l.eligible.labels, .count = l.eligible.labels ? l.eligible.count : 0 };
+		struct fail why;
+
 		trace_line_intact(&l);
+		if (l.accounts.labels && l.accounts.count == among.count)
+			among.accounts = l.accounts.labels;
+		proof_line(&l, &among, &why);
 		trace_line_free(&l);
 	}
 	trace_format(&t, &c, &line);

@@ -25,12 +25,11 @@ pool_of(int n)
 }
 
 static int
-describe(const struct config *c, const char *const *labels, size_t count, struct buf *text, struct fail *f)
+describe(const struct config *c, const struct index_among *among, struct buf *text, struct fail *f)
 {
 	(void)c;
-	(void)labels;
 	(void)f;
-	buf_printf(text, "%zu of them", count);
+	buf_printf(text, "%zu of them", among->count);
 	return 0;
 }
 

@@ -1,5 +1,7 @@
 #include "books/proof.h"
 
+#include "keys/choose.h"
+
 #include "check.h"
 
 #include <stdlib.h>
@@ -29,7 +31,7 @@ static const struct situation {
 	{ "an older kmi", 4, -1, 3, { { "b", NULL, "", "ok" } }, PROOF_RIGHT },
 	{ "an older kmi, wrong", 4, -1, 3, { { "a", NULL, "", "ok" } }, PROOF_WRONG },
 	{ "a newer kmi", 4, 0, 3, { { "a", "a", "by_moonlight", "ok" } }, PROOF_OPEN },
-	{ "manual", -1, 0, 3, { { "c", "c", "active", "ok" } }, PROOF_RIGHT },
+	{ "manual, an older kmi", -1, 0, 3, { { "c", "c", "active", "ok" } }, PROOF_RIGHT },
 	{ "manual, not fit", -1, 0, 2, { { "c", "c", "active", "ok" } }, PROOF_WRONG },
 	{ "by session", -1, 0, 3, { { "b", "b", "session", "ok" } }, PROOF_RIGHT },
 	{ "by quota, not fit", -1, 0, 2, { { "c", "c", "most_quota", "ok" } }, PROOF_WRONG },
@@ -54,8 +56,9 @@ lines(void)
 	for (size_t i = 0; i < sizeof(situations) / sizeof(*situations); i++) {
 		const struct situation *s = &situations[i];
 		struct trace_attempt attempts[3];
-		struct trace_line l = { .rotation_index = s->turn, .passed = s->passed, .eligible_count = s->count,
-			.attempts = attempts };
+		struct trace_line l = { .rotation_index = s->turn, .passed = s->passed, .eligible = { .count = s->count },
+			.attempts = attempts, .active_place = -1 };
+		struct proof_among among = { .labels = abc, .count = s->count };
 		struct fail why = { 0 };
 
 		for (; l.attempt_count < 3 && s->tried[l.attempt_count].label; l.attempt_count++) {
@@ -68,8 +71,89 @@ lines(void)
 			l.key_label = a->label;
 			l.account = a->account;
 		}
-		CHECK_NAMED(proof_line(&l, abc, s->count, &why) == s->proof, s->name);
+		CHECK_NAMED(proof_line(&l, &among, &why) == s->proof, s->name);
 		CHECK_NAMED(s->proof != PROOF_WRONG || why.text[0], s->name);
+	}
+}
+
+static char *const accounts_xyx[] = { (char[]){ "x" }, (char[]){ "y" }, (char[]){ "x" } };
+
+/* What the strategies go by: of each line one key is right, or some are. */
+static const struct strategy {
+	const char *name, *choice;
+	const char *active;
+	int64_t active_place;
+	const char *conversation;
+	char *const *accounts;
+	struct trace_quota quota[4];
+	int64_t passed;
+	const char *right;	/* letters */
+} strategies[] = {
+	{ "manual: the active key", "active", .active = "b", .active_place = 1, .right = "b" },
+	{ "manual: the active key is at a limit", "active", .active = "b", .active_place = 1, .passed = 2, .right = "a" },
+	{ "manual: the active key is not fit", "active", .active = "bb", .active_place = 2, .right = "c" },
+	{ "manual: the pool has no such place any more", "active", .active_place = 0, .right = "a" },
+	{ "manual: no place that there is", "active", .active = "bb", .active_place = 3, .right = "" },
+	{ "manual: not where the active key is", "active", .active = "b", .active_place = 2, .right = "" },
+	{ "manual, an older kmi", "active", .active_place = -1, .right = "abc" },
+	{ "by session", "session", .active_place = -1, .conversation = "0123456789ab", .right = "?" },
+	{ "by session, one at a limit", "session", .active_place = -1, .conversation = "0123456789ab", .passed = 1, .right = "?" },
+	{ "by session and account", "session", .active_place = -1, .conversation = "0123456789ab", .accounts = accounts_xyx,
+	    .right = "?" },
+	{ "by session, an older kmi", "session", .active_place = -1, .right = "abc" },
+	{ "by quota", "most_quota", .active_place = -1, .quota = { { 80, 1 }, { 20, 2 } }, .right = "a" },
+	{ "by quota, two have most", "most_quota", .active_place = -1, .quota = { { 80, 2 }, { -1, 1 } }, .right = "ab" },
+	{ "by quota, two have most, one is at a limit", "most_quota", .active_place = -1, .quota = { { 80, 2 }, { 20, 1 } },
+	    .passed = 1, .right = "bc" },
+	{ "by quota, nothing is known", "most_quota", .active_place = -1, .quota = { { -1, 3 } }, .right = "abc" },
+	{ "by quota, not of all", "most_quota", .active_place = -1, .quota = { { 80, 2 } }, .right = "" },
+	{ "by quota, not in order", "most_quota", .active_place = -1, .quota = { { 20, 1 }, { 80, 2 } }, .right = "" },
+	{ "by quota, none", "most_quota", .active_place = -1, .quota = { { 80, 0 }, { 20, 3 } }, .right = "" },
+	{ "by quota, far too many", "most_quota", .active_place = -1, .quota = { { 80, SIZE_MAX }, { 20, 4 } }, .right = "" },
+	{ "by quota, an older kmi", "most_quota", .active_place = -1, .right = "abc" },
+};
+
+/* Said again, by the rule as it is documented: the heaviest account, and there the heaviest key. */
+static size_t
+home_of(const struct strategy *s)
+{
+	size_t best = 0;
+
+	for (size_t i = 1; i < 3; i++) {
+		const char *account = s->accounts ? s->accounts[i] : abc[i], *other = s->accounts ? s->accounts[best] : abc[best];
+		uint64_t mine = choose_weight(s->conversation, account), theirs = choose_weight(s->conversation, other);
+
+		if (mine > theirs || (mine == theirs && choose_weight(s->conversation, abc[i]) > choose_weight(s->conversation, abc[best])))
+			best = i;
+	}
+	return best;
+}
+
+static void
+all_strategies(void)
+{
+	for (size_t i = 0; i < sizeof(strategies) / sizeof(*strategies); i++) {
+		const struct strategy *s = &strategies[i];
+		struct proof_among among = { .labels = abc, .accounts = s->accounts, .count = 3 };
+		char right[2] = "";
+
+		if (*s->right == '?')
+			right[0] = abc[(home_of(s) + (size_t)s->passed) % 3][0];
+		for (size_t k = 0; k < 3; k++) {
+			struct trace_attempt attempt = { .label = abc[k], .account = abc[k] };
+			struct trace_line l = { .rotation_index = -1, .passed = s->passed, .eligible = { .count = 3 },
+				.attempts = &attempt, .attempt_count = 1, .key_label = abc[k], .account = abc[k],
+				.active = (char *)(uintptr_t)s->active, .active_place = s->active_place,
+				.conversation = (char *)(uintptr_t)s->conversation, .quota = (struct trace_quota *)(uintptr_t)s->quota };
+			struct fail why = { 0 };
+			bool good = strchr(*s->right == '?' ? right : s->right, abc[k][0]) != NULL;
+
+			while (l.quota_count < 4 && (s->quota[l.quota_count].keys || s->quota[l.quota_count].left))
+				l.quota_count++;
+			strcpy(attempt.choice, s->choice);
+			CHECK_NAMED(proof_line(&l, &among, &why) == (good ? PROOF_RIGHT : PROOF_WRONG), s->name);
+			CHECK_NAMED(good || why.text[0], s->name);
+		}
 	}
 }
 
@@ -159,6 +243,7 @@ int
 main(void)
 {
 	lines();
+	all_strategies();
 	all_turns();
 	still_running();
 	the_same_request();

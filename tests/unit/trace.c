@@ -3,7 +3,8 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/json.h"
-#include "books/trace_read.h"
+#include "books/trace_sets.h"
+#include "keys/index.h"
 
 #include "check.h"
 
@@ -147,11 +148,11 @@ read_back(void)
 	CHECK_STR(l.attempts[1].account, "home");
 	CHECK_STR(l.attempts[1].choice, "other_account");
 	CHECK_INT(trace_line_intact(&l), 1);
-	free(l.eligible[0]);
-	l.eligible[0] = strdup("gamma");
+	free(l.eligible.labels[0]);
+	l.eligible.labels[0] = strdup("gamma");
 	CHECK_INT(trace_line_intact(&l), 0);
-	CHECK_INT(l.eligible_count, 2);
-	CHECK(l.eligible && strcmp(l.eligible[1], "beta") == 0 && !l.eligible[2] && !l.eligible_set);
+	CHECK_INT(l.eligible.count, 2);
+	CHECK(l.eligible.labels && strcmp(l.eligible.labels[1], "beta") == 0 && !l.eligible.labels[2] && !l.eligible.set);
 	CHECK_INT(l.attempt_count, 2);
 	CHECK(strcmp(l.attempts[0].label, "beta") == 0 && l.attempts[0].status == 0 && l.attempts[0].ms == 3);
 	CHECK_STR(l.attempts[1].verdict, "rate");
@@ -179,19 +180,19 @@ foreign_lines(void)
 	CHECK_STR(l.key_label, "a");
 	CHECK_INT(l.latency_ms, 12);
 	CHECK_INT(l.rotation_index, -1);
-	CHECK(!l.error_code && !l.eligible && !l.attempts && !l.model);
+	CHECK(!l.error_code && !l.eligible.labels && !l.attempts && !l.model);
 	trace_line_free(&l);
 	CHECK_INT(trace_read_line(&l, STR("{\"ts\": \"2026-02-02T12:30:00Z\", \"key_label\": 5, \"status\": \"200\", "
 	    "\"stream\": 1, \"eligible\": 7, \"attempts\": [1, null, {\"status\": 99999}], \"model\": \"a\\u0000b\", "
 	    "\"bytes_in\": -4, \"bytes_out\": 1e300}"), NULL), 0);
 	CHECK_INT(l.ended, 1770035400);
-	CHECK(!l.key_label && l.status == -1 && !l.stream && l.eligible_count == 0 && l.attempt_count == 3);
+	CHECK(!l.key_label && l.status == -1 && !l.stream && l.eligible.count == 0 && l.attempt_count == 3);
 	CHECK(!l.model && l.bytes_in == -1 && l.bytes_out == -1);
 	trace_line_free(&l);
 	CHECK_INT(trace_read_line(&l, STR("{\"ts\": \"2026-02-02T12:30:00Z\", \"eligible\": {\"count\": 900, \"set\": \"ab\"}}"),
 	    NULL), 0);
-	CHECK_STR(l.eligible_set, "ab");
-	CHECK_INT(l.eligible_count, 900);
+	CHECK_STR(l.eligible.set, "ab");
+	CHECK_INT(l.eligible.count, 900);
 	trace_line_free(&l);
 	CHECK_INT(trace_read_line(&l, STR(""), NULL), -1);
 	CHECK_INT(trace_read_line(&l, STR("\n"), NULL), -1);
@@ -461,16 +462,72 @@ killed_writers(void)
 	free(path);
 }
 
+/* What the strategies go by is in the line, read back, and part of its sum. */
+static void
+strategies(void)
+{
+	static const char *const labels[] = { "a", "b", "c" }, *const accounts[] = { "x", "y", "x" };
+	static const int left[] = { 80, 80, -1 };
+	static const struct {
+		struct index_among among;
+		const char *text;
+	} situations[] = {
+		{ { labels, NULL, NULL, 3 }, "[\"a\", \"b\", \"c\"]" },
+		{ { labels, labels, NULL, 3 }, "[\"a\", \"b\", \"c\"]" },
+		{ { labels, accounts, NULL, 3 }, "[\"a\", \"b\", \"c\"], \"accounts\": [\"x\", \"y\", \"x\"]" },
+		{ { labels, NULL, left, 3 }, "[\"a\", \"b\", \"c\"], \"quota\": [[80, 2], [null, 1]]" },
+		{ { labels, NULL, left, 0 }, "[], \"quota\": []" },
+	};
+	struct config c = config_in("none");
+
+	for (size_t i = 0; i < sizeof(situations) / sizeof(*situations); i++) {
+		struct buf text = BUF(4096), line = BUF(TRACE_LINE_MAX);
+		struct trace_record t = sample();
+		struct trace_line l;
+
+		CHECK_INT(trace_among(&c, &situations[i].among, &text, NULL), 0);
+		CHECK_STR(text.p, situations[i].text);
+		t.eligible = buf_view(&text);
+		t.manual = i == 0;
+		t.active_place = 2;
+		t.active = i == 0 ? "b" : NULL;
+		strcpy(t.conversation, i == 2 ? "0123456789ab" : "");
+		trace_format(&t, &c, &line);
+		CHECK_INT(trace_read_line(&l, buf_view(&line), NULL), 0);
+		CHECK_INT(trace_line_intact(&l), 1);
+		CHECK_INT(l.active_place, i == 0 ? 2 : -1);
+		CHECK((i == 0) == (l.active && strcmp(l.active, "b") == 0));
+		CHECK((i == 2) == (l.conversation && strcmp(l.conversation, "0123456789ab") == 0));
+		CHECK((i == 2) == (l.accounts.count == 3));
+		if (i == 3) {
+			CHECK(l.quota_count == 2 && l.quota[0].left == 80 && l.quota[0].keys == 2 && l.quota[1].left == -1);
+			l.quota[1].keys = 2;
+			CHECK_INT(trace_line_intact(&l), 0);
+		}
+		if (i == 0) {
+			l.active[0] = 'c';
+			CHECK_INT(trace_line_intact(&l), 0);
+		}
+		trace_line_free(&l);
+		trace_free(&t);
+		buf_free(&text);
+		buf_free(&line);
+	}
+	free(c.state_dir);
+}
+
 static void
 large_sets(void)
 {
 	struct config c = config_in("sets");
 	static char names[1000][16];
 	const char *labels[1000];
-	struct buf a = BUF(4096), b = BUF(4096), line = BUF(TRACE_LINE_MAX);
+	struct buf a = BUF(4096), b = BUF(4096), both = BUF(4096), line = BUF(TRACE_LINE_MAX);
 	struct trace_record t = { .rotation_index = 3 };
 	struct trace_line l;
-	char **back = NULL;
+	struct trace_sets sets = { .config = &c };
+	const char *accounts[1000];
+	char **back = NULL, **other = NULL;
 	size_t count = 0;
 	struct fail f = { 0 };
 	char *path;
@@ -497,8 +554,8 @@ large_sets(void)
 	t.eligible = buf_view(&a);
 	trace_format(&t, &c, &line);
 	CHECK_INT(trace_read_line(&l, buf_view(&line), &f), 0);
-	CHECK_INT(l.eligible_count, 1000);
-	CHECK_INT(trace_read_set(&c, l.eligible_set, &back, &count, &f), 0);
+	CHECK_INT(l.eligible.count, 1000);
+	CHECK_INT(trace_read_set(&c, l.eligible.set, &back, &count, &f), 0);
 	CHECK_INT(count, 1000);
 	CHECK_STR(back[999], "key \"999\"");
 	trace_labels_free(back, count);
@@ -506,6 +563,21 @@ large_sets(void)
 	CHECK_INT(trace_read_set(&c, "../../../etc/passwd", &back, &count, &f), -1);
 	CHECK_INT(trace_read_set(&c, "", &back, &count, &f), -1);
 	CHECK_INT(trace_read_set(&c, "0123", &back, &count, &f), -1);
+	/* A line that names two sets. */
+	for (int i = 0; i < 1000; i++)
+		accounts[i] = i % 2 ? "odd" : "even";
+	CHECK_INT(trace_among(&c, &(struct index_among){ .labels = labels, .accounts = accounts, .count = 1000 }, &both, &f), 0);
+	buf_reset(&line);
+	t.eligible = buf_view(&both);
+	trace_format(&t, &c, &line);
+	CHECK_INT(trace_read_line(&l, buf_view(&line), &f), 0);
+	CHECK_INT(trace_line_intact(&l), 1);
+	CHECK(trace_sets_of(&sets, &l.eligible, &back, &count) == TRACE_SET_KNOWN && count == 1000);
+	CHECK(trace_sets_of(&sets, &l.accounts, &other, &count) == TRACE_SET_KNOWN && count == 1000);
+	CHECK(strcmp(back[7], "key \"7\"") == 0 && strcmp(other[7], "odd") == 0);
+	trace_line_free(&l);
+	trace_sets_free(&sets);
+	buf_free(&both);
 	/* Where nothing can be written the text is good all the same. */
 	free(c.state_dir);
 	c.state_dir = strdup("/dev/null/nowhere");
@@ -539,6 +611,7 @@ main(void)
 	few_backups(1, "one");
 	few_backups(0, "none");
 	killed_writers();
+	strategies();
 	large_sets();
 	if (asprintf(&clean, "rm -rf %s", dir) > 0 && system(clean) == 0)
 		free(clean);
