@@ -1,31 +1,7 @@
 #!/bin/bash
 # kmi-config from outside: precedence, errors, secrets, the page that documents it all. TAP.
-set -u
-root=$(cd "$(dirname "$0")/../.." && pwd)
-bin=$(cd "$root/${BUILD:-build}/bin" && pwd) || exit 1
-dir=$(mktemp -d)
-trap 'rm -rf "$dir"' EXIT
-mkdir -p "$dir/home/.kmi" "$dir/work"
-cd "$dir/work" || exit 1
-
-n=0
-ok() {		# ok NAME COMMAND...: one TAP line
-	local name=$1; shift
-	n=$((n + 1))
-	if "$@"; then echo "ok $n - $name"; else echo "not ok $n - $name"; fi
-}
-eq() { [ "$1" = "$2" ] || { printf '# got %s\n# want %s\n' "$1" "$2"; return 1; }; }
-has() { case $1 in *"$2"*) ;; *) printf '# got %s\n# want in it %s\n' "$1" "$2"; return 1;; esac; }
-hasnt() { case $1 in *"$2"*) printf '# got %s\n# and no %s\n' "$1" "$2"; return 1;; esac; }
-# config [VARIABLE=VALUE...] -- ARGS: runs in an otherwise empty environment; fills $out, $err, $code
-config() {
-	local env=()
-	while [ "$1" != -- ]; do env+=("$1"); shift; done
-	shift
-	env -i HOME="$dir/home" USER=anna "${env[@]}" "$bin/kmi-config" "$@" >../out 2>../err
-	code=$?
-	out=$(cat ../out) err=$(cat ../err)
-}
+. "$(dirname "$0")/bare.sh"
+config() { bare kmi-config USER=anna "$@"; }
 json() { python3 -c "import json,sys; d=json.load(open('../out')); s={x['name']:x for x in d['settings']}; print($1)"; }
 
 config --

@@ -1,31 +1,8 @@
 #!/bin/bash
 # kmi-keys from outside: the pool, its order, what is skipped and why, masks, exit codes, terminals. TAP.
-set -u
-root=$(cd "$(dirname "$0")/../.." && pwd)
-bin=$(cd "$root/${BUILD:-build}/bin" && pwd) || exit 1
-dir=$(mktemp -d)
-trap 'rm -rf "$dir"' EXIT
-mkdir -p "$dir/work/_auths"
-cd "$dir/work" || exit 1
-
-n=0
-ok() {		# ok NAME COMMAND...: one TAP line
-	local name=$1; shift
-	n=$((n + 1))
-	if "$@"; then echo "ok $n - $name"; else echo "not ok $n - $name"; fi
-}
-eq() { [ "$1" = "$2" ] || { printf '# got %s\n# want %s\n' "$1" "$2"; return 1; }; }
-has() { case $1 in *"$2"*) ;; *) printf '# got %s\n# want in it %s\n' "$1" "$2"; return 1;; esac; }
-hasnt() { case $1 in *"$2"*) printf '# got %s\n# and no %s\n' "$1" "$2"; return 1;; esac; }
-# keys [VARIABLE=VALUE...] -- ARGS: runs in an otherwise empty environment; fills $out, $err, $code
-keys() {
-	local env=()
-	while [ "$1" != -- ]; do env+=("$1"); shift; done
-	shift
-	env -i HOME="$dir/home" "${env[@]}" timeout 20 "$bin/kmi-keys" "$@" >../out 2>../err
-	code=$?
-	out=$(cat ../out) err=$(cat ../err)
-}
+. "$(dirname "$0")/bare.sh"
+mkdir _auths
+keys() { bare kmi-keys "$@"; }
 json() { python3 -c "import json; d=json.load(open('../out')); k={x['label']:x for x in d['keys']}; s={x['source']:x['reason'] for x in d['skipped']}; print(($1))"; }
 squeezed() { printf '%s\n' "$out" | tr -s ' '; }
 state() { mkdir -p "$dir/home/.kmi"; cat >"$dir/home/.kmi/state.json"; }

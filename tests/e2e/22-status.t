@@ -1,32 +1,8 @@
 #!/bin/bash
 # kmi-status from outside: mode, who listens, keys, alerts, and what it costs. TAP.
-set -u
-root=$(cd "$(dirname "$0")/../.." && pwd)
-bin=$(cd "$root/${BUILD:-build}/bin" && pwd) || exit 1
-dir=$(mktemp -d)
-started=()
-trap 'for p in "${started[@]}"; do kill "$p" 2>/dev/null; done; rm -rf "$dir"' EXIT
-mkdir -p "$dir/work/_auths" "$dir/home/.kmi"
-cd "$dir/work" || exit 1
-
-n=0
-ok() {		# ok NAME COMMAND...: one TAP line
-	local name=$1; shift
-	n=$((n + 1))
-	if "$@"; then echo "ok $n - $name"; else echo "not ok $n - $name"; fi
-}
-eq() { [ "$1" = "$2" ] || { printf '# got %s\n# want %s\n' "$1" "$2"; return 1; }; }
-has() { case $1 in *"$2"*) ;; *) printf '# got %s\n# want in it %s\n' "$1" "$2"; return 1;; esac; }
-hasnt() { case $1 in *"$2"*) printf '# got %s\n# and no %s\n' "$1" "$2"; return 1;; esac; }
-# status [VARIABLE=VALUE...] -- ARGS: runs in an otherwise empty environment; fills $out, $err, $code
-status() {
-	local env=()
-	while [ "$1" != -- ]; do env+=("$1"); shift; done
-	shift
-	env -i HOME="$dir/home" KMI_PROXY_LISTEN="127.0.0.1:$port" "${env[@]}" timeout 20 "$bin/kmi-status" "$@" >../out 2>../err
-	code=$?
-	out=$(cat ../out) err=$(cat ../err)
-}
+. "$(dirname "$0")/bare.sh"
+mkdir _auths
+status() { bare kmi-status KMI_PROXY_LISTEN="127.0.0.1:$port" "$@"; }
 json() { python3 -c "import json; d=json.load(open('../out')); print(($1))"; }
 alerts() { json "' '.join(a['message']+' ('+a['hint']+')' for a in d['alerts'])"; }
 # listen ADDRESS [NAME]: somebody who listens there, under that name; sets $who to the process, $port to the port
