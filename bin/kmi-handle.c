@@ -14,6 +14,7 @@
 #include "base/passed.h"
 #include "base/peer.h"
 #include "base/program.h"
+#include "books/events.h"
 #include "proxy/pool.h"
 #include "proxy/serve.h"
 
@@ -23,6 +24,7 @@
 #include <stdint.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #define NAME "kmi-handle"
@@ -121,6 +123,40 @@ serve_one(const struct config *c, struct fail *f)
 	return 0;
 }
 
+static void
+pass_over(const struct fail *why, void *arg)
+{
+	(void)why;
+	(void)arg;
+}
+
+/* A process a connection: every client is told that it does not work, and the log what is wrong, once a minute. */
+static int
+serve_misconfigured(const struct fail *why)
+{
+	struct config c;
+	int code = fail_exit_code(why->kind);
+
+	if (config_load_around(&c, NULL, pass_over, NULL, NULL) < 0)
+		return program_fail(NAME, why);
+	if (event_due(&c, why->text))
+		program_fail(NAME, why);
+	serve_unconfigured(&c, 0, 1);
+	config_free(&c);
+	return code;
+}
+
+/* ---- */
+
+static bool
+is_connection(int fd)
+{
+	struct sockaddr_storage other;
+	socklen_t n = sizeof(other);
+
+	return getpeername(fd, (struct sockaddr *)&other, &n) == 0;
+}
+
 int
 main(int argc, char **argv)
 {
@@ -151,7 +187,7 @@ main(int argc, char **argv)
 		return program_usage(NAME, "it takes no arguments, but was given '%s'", argv[optind]);
 	text_english_only();	/* for the log; answers to clients are in the configured language */
 	if (config_load(&c, NULL, &f) < 0)
-		return program_fail(NAME, &f);
+		return is_connection(0) ? serve_misconfigured(&f) : program_fail(NAME, &f);
 	count = passed_find(passed);
 	if (!count && isatty(0))
 		return program_usage(NAME, "stdin is a terminal, not a connection; to start the proxy: kmi proxy");

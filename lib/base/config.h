@@ -57,6 +57,7 @@ struct config {
 	long long proxy_max_concurrency_per_key;
 	long long proxy_wait_seconds, proxy_retry_max, proxy_retry_base_ms;
 	long long proxy_max_body_mb, proxy_max_connections, proxy_idle_seconds;
+	long long proxy_queue_seconds;	/* ours: how long a request waits for one of so many places (60) */
 	long long proxy_drain_seconds;	/* ours: how long a stopping pool lets answers finish (30) */
 
 	/* upstream */

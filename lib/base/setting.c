@@ -93,6 +93,8 @@ const struct setting settings[] = {
 	NUMBER("PROXY_RETRY_BASE_MS", proxy_retry_base_ms, "250", 0, 60000, "backoff base when the same key must be used again"),
 	NUMBER("PROXY_MAX_BODY_MB", proxy_max_body_mb, "64", 1, 4096, "largest request body"),
 	NUMBER("PROXY_MAX_CONNECTIONS", proxy_max_connections, "1024", 1, 65536, "connections served at once"),
+	NUMBER("PROXY_QUEUE_SECONDS", proxy_queue_seconds, "60", 0, 3600,
+	    "how long a request waits while that many are served"),
 	NUMBER("PROXY_IDLE_SECONDS", proxy_idle_seconds, "75", 1, 86400, "how long a kept-alive connection may be idle"),
 	NUMBER("PROXY_DRAIN_SECONDS", proxy_drain_seconds, "30", 0, 3600, "how long a stopping proxy lets answers finish"),
 

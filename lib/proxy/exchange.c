@@ -667,7 +667,6 @@ void
 exchange_run(struct exchange *x)
 {
 	x->tail = BUF(3 * TAIL_MAX);
-	x->trace.wait_ms = 0;
 	picking_init(&x->picking);
 	if (x->config->rotate_strategy == ROTATE_SESSION)
 		find_session(x, x->picking.session);

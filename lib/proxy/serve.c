@@ -11,6 +11,7 @@
 #include "proxy/conn.h"
 #include "proxy/exchange.h"
 #include "proxy/narrow.h"
+#include "proxy/place.h"
 #include "proxy/reply.h"
 #include "proxy/request.h"
 
@@ -24,6 +25,8 @@
 #define LINGER_MS 2000		/* a client that was refused and sends nothing for so long has read the answer */
 #define LINGER_MAX_MS 30000	/* or has not, and sends on: no longer than this */
 #define FRONT_MS 5000		/* what stands in front says at once who the client is */
+#define UNCONFIGURED_RETRY_SECONDS 60
+#define BUSY_RETRY_SECONDS 5	/* told to those who found no place */
 #define FIRST_MS 2000		/* to who has just connected, when the pool is stopping */
 
 struct connection {
@@ -31,6 +34,7 @@ struct connection {
 	struct conn conn;
 	struct peer peer;
 	struct request request;
+	bool alone;		/* a process for this connection only: requests need a place */
 	bool keep, served;	/* served: a request has been answered on it */
 };
 
@@ -229,6 +233,36 @@ preflight(struct exchange *x)
 	buf_free(&out);
 }
 
+static void
+client_left(struct connection *k, struct exchange *x)
+{
+	x->trace.status = 499;
+	snprintf(x->trace.error_code, sizeof(x->trace.error_code), "%s", k->conn.stopped ? "cut" : "client_gone");
+}
+
+/* Where each connection has its process. False: the request has been answered, or nobody waits for an answer. */
+static bool
+find_place(struct connection *k, struct exchange *x, struct place *p)
+{
+	static const struct refusal busy = { 503, "proxy_busy",
+		N_("as many requests are served as may be at once, and none of them ended in time"),
+		N_("Send the request again later, or raise KMI_PROXY_MAX_CONNECTIONS or KMI_PROXY_QUEUE_SECONDS"), NULL };
+	enum place_answer answer = k->alone ? place_take(p, x->config, &k->conn) : PLACE_TAKEN;
+
+	x->trace.wait_ms += p->waited_ms;
+	switch (answer) {
+	case PLACE_TAKEN:
+		return true;
+	case PLACE_NONE:
+		exchange_refuse(x, &busy, BUSY_RETRY_SECONDS, (struct str){ 0 });
+		break;
+	case PLACE_LEFT:
+		client_left(k, x);
+		break;
+	}
+	return false;
+}
+
 /*
  * The head is there. Who may talk, where to; then the body; then a key and the
  * upstream; last the books. Whatever is refused before the body was read ends the connection.
@@ -239,6 +273,7 @@ serve_request(struct connection *k)
 	struct serve *s = k->serve;
 	struct buf cors = BUF(8192);
 	struct refusal no = { 0 };
+	struct place place = { 0 };
 	char message[512];
 	int64_t before = (int64_t)k->conn.bytes_out;
 	struct exchange x = {
@@ -266,7 +301,7 @@ serve_request(struct connection *k)
 		preflight(&x);
 	} else if (!find_path(s->config, &k->request, &x.path, &no, message)) {
 		exchange_refuse(&x, &no, 0, (struct str){ 0 });
-	} else {
+	} else if (find_place(k, &x, &place)) {
 		send_continue(k);
 		switch (read_until(k, REQUEST_DONE, &no)) {
 		case ARRIVED:
@@ -277,14 +312,13 @@ serve_request(struct connection *k)
 			exchange_refuse(&x, &no, 0, (struct str){ 0 });
 			break;
 		case NOTHING:
-			x.trace.status = 499;
-			snprintf(x.trace.error_code, sizeof(x.trace.error_code), "%s",
-			    k->conn.stopped ? "cut" : "client_gone");
+			client_left(k, &x);
 			break;
 		}
 	}
 	if (!conn_finish(&k->conn, clock_mono_ms() + FINISH_MS))
 		x.keep = false;
+	place_free(&place);
 	write_trace(&x, before);
 	tell_troubles(s);
 	renew_health(s);
@@ -346,7 +380,7 @@ find_peer(struct connection *k, enum serve_facts facts)
 bool
 serve_connection(struct serve *s, int in, int out, int control, enum serve_facts facts)
 {
-	struct connection k = { .serve = s };
+	struct connection k = { .serve = s, .alone = facts == SERVE_SUPERVISED };
 	size_t body_max = (size_t)s->config->proxy_max_body_mb << 20;
 	bool draining;
 
@@ -375,4 +409,28 @@ serve_connection(struct serve *s, int in, int out, int control, enum serve_facts
 	draining = k.conn.draining;
 	conn_free(&k.conn);
 	return draining;
+}
+
+/* What the client sends is not read but waited for: an answer that comes before it would look like one to something else. */
+void
+serve_unconfigured(const struct config *c, int in, int out)
+{
+	static const struct refusal no = { 503, "not_configured", N_("this proxy is not configured: a setting is wrong"),
+		N_("The proxy's log names it; `kmi config` on its machine does, too"), NULL };
+	struct buf body = BUF(4096), head = BUF(8192);
+	struct reply_own own = { .status = no.status, .retry_after = UNCONFIGURED_RETRY_SECONDS, .minor = 1 };
+	struct conn conn;
+
+	conn_init(&conn, in, out, -1);
+	reply_error_body(&body, no.status, no.code, text_in(c->locale, no.message), text_in(c->locale, no.hint), (struct str){ 0 });
+	own.body = buf_view(&body);
+	reply_own(&head, &own);
+	if (conn_wait(&conn, POLLIN, clock_mono_ms() + FIRST_MS) && !conn.eof) {
+		conn_send(&conn, buf_view(&head));
+		if (conn_finish(&conn, clock_mono_ms() + LINGER_MS))
+			conn_linger(&conn, LINGER_MS, LINGER_MAX_MS);
+	}
+	buf_free(&body);
+	buf_free(&head);
+	conn_free(&conn);
 }

@@ -4,6 +4,9 @@
  *	serve_open(&s, config, f);		once a process
  *	serve_connection(&s, in, out, control, facts);	for each connection, one after the other
  *	serve_close(&s);
+ *
+ * With SERVE_SUPERVISED no more than KMI_PROXY_MAX_CONNECTIONS requests are served at once on this machine; the others wait
+ * (proxy/place.h). A pool has its own way.
  */
 #ifndef KMI_PROXY_SERVE_H
 #define KMI_PROXY_SERVE_H
@@ -33,5 +36,8 @@ enum serve_facts {
  * `control` (-1: none) says to finish up. Closes nothing. True when it was told to finish up.
  */
 bool serve_connection(struct serve *s, int in, int out, int control, enum serve_facts facts);
+
+/* Where the settings are wrong: the client is told no more than that, and the connection ends. */
+void serve_unconfigured(const struct config *c, int in, int out);
 
 #endif

@@ -43,6 +43,7 @@ KMI_PROXY_RETRY_MAX                   2              по умолчанию
 KMI_PROXY_RETRY_BASE_MS               250            по умолчанию
 KMI_PROXY_MAX_BODY_MB                 64             по умолчанию
 KMI_PROXY_MAX_CONNECTIONS             1024           по умолчанию
+KMI_PROXY_QUEUE_SECONDS               60             по умолчанию
 KMI_PROXY_IDLE_SECONDS                75             по умолчанию
 KMI_PROXY_DRAIN_SECONDS               30             по умолчанию
 KMI_TRACE_MAX_MB                      5              по умолчанию
