@@ -1710,6 +1710,10 @@ const struct text_entry text_ru[] = {
 	{ "upstream closed without an answer", { "вышестоящий сервер закрыл соединение, не ответив" } },
 	{ "upstream said nothing for too long", { "вышестоящий сервер слишком долго молчал" } },
 
+	/* lib/proxy/penalty.c */
+	{ "write the table of wrong tokens", { "запись таблицы неверных токенов" } },
+	{ "read the table of wrong tokens", { "чтение таблицы неверных токенов" } },
+
 	/* lib/proxy/pool.c */
 	{ "the old settings stay: %s", { "остаются прежние настройки: %s" } },
 	{ "prepare the pool", { "не удалось подготовить пул" } },
@@ -1811,6 +1815,10 @@ const struct text_entry text_ru[] = {
 	{ "dot segments in the path lead out of the base path",
 	  { "точки в пути выводят за базовый путь" } },
 	{ "Send the path without . and .. segments", { "Отправляйте путь без частей . и .." } },
+	{ "too many wrong tokens are being answered already",
+	  { "слишком много запросов с неверным токеном уже ждут ответа" } },
+	{ "Send the value of KMI_PROXY_TOKEN; with it no request waits",
+	  { "Передавайте значение KMI_PROXY_TOKEN: с ним ни один запрос не ждёт" } },
 
 	/* lib/proxy/wire.c */
 	{ "libcurl does not start", { "libcurl не запускается" } },

@@ -163,6 +163,10 @@ is_preflight(const struct request *r, const struct config *c)
 
 /* Third question: is the token there? A client sends it where its protocol has the key. */
 
+static const char *const credentials[] = { "Authorization", "X-KMI-Proxy-Token", "x-api-key" };
+
+#define CREDENTIALS (sizeof(credentials) / sizeof(*credentials))
+
 static bool
 is_our_token(const struct header *h, struct str token)
 {
@@ -172,8 +176,6 @@ is_our_token(const struct header *h, struct str token)
 		if (!str_caseis(str_cut(&value, ' '), "Bearer"))
 			return false;
 		value = str_trim(value);
-	} else if (!str_caseis(h->name, "X-KMI-Proxy-Token") && !str_caseis(h->name, "x-api-key")) {
-		return false;
 	}
 	return digest_same(value, token);
 }
@@ -185,10 +187,14 @@ has_our_token(const struct request *r, const struct config *c, struct refusal *n
 
 	if (!has_token(c))
 		return true;
-	for (size_t i = 0; i < r->header_count; i++)
-		if (is_our_token(&r->headers[i], token))
+	/* One that is given twice is none: a request must not be hundreds of guesses. */
+	for (size_t i = 0; i < CREDENTIALS; i++) {
+		const struct header *h = request_header(r, credentials[i]);
+
+		if (h && request_header_times(r, credentials[i]) == 1 && is_our_token(h, token))
 			return true;
-	*no = (struct refusal){ 401, "invalid_proxy_token",
+	}
+	*no = (struct refusal){ 401, ACCESS_TOKEN,
 		N_("this proxy wants its token: the request has none, or another"),
 		N_("Send the value of KMI_PROXY_TOKEN as `Authorization: Bearer ...`, or as X-KMI-Proxy-Token."),
 		"WWW-Authenticate: Bearer realm=\"kmi\"" };
@@ -236,6 +242,17 @@ access_cors_headers(const struct request *r, struct str origin, bool preflight, 
 bool
 access_is_credential(struct str name)
 {
-	return str_caseis(name, "Authorization") || str_caseis(name, "x-api-key") ||
-	    str_caseis(name, "X-KMI-Proxy-Token");
+	for (size_t i = 0; i < CREDENTIALS; i++)
+		if (str_caseis(name, credentials[i]))
+			return true;
+	return false;
+}
+
+bool
+access_is_guess(const struct request *r)
+{
+	for (size_t i = 0; i < CREDENTIALS; i++)
+		if (request_header(r, credentials[i]))
+			return true;
+	return false;
 }

@@ -9,7 +9,8 @@
  *	switch (access_judge(&peer, &request, config, &refusal)) {
  *	case ACCESS_GRANTED:	go on
  *	case ACCESS_PREFLIGHT:	answer 204 with access_cors_headers(), nothing else
- *	case ACCESS_REFUSED:	answer with *refusal; ACCESS_REMOTE in refusal.code wants a warning in the log
+ *	case ACCESS_REFUSED:	answer with *refusal; ACCESS_REMOTE in refusal.code wants a warning in the log, ACCESS_TOKEN
+ *				is counted when access_is_guess() (proxy/penalty.h)
  *	}
  *
  * Three questions, in this order. Does the connection come from this machine, or else is the proxy set up for
@@ -25,6 +26,7 @@
 #include "proxy/request.h"
 
 #define ACCESS_REMOTE "remote_not_allowed"
+#define ACCESS_TOKEN "invalid_proxy_token"
 
 enum access_verdict { ACCESS_GRANTED, ACCESS_PREFLIGHT, ACCESS_REFUSED };
 
@@ -41,5 +43,7 @@ struct str access_cors_origin(const struct request *r, const struct config *c);
 void access_cors_headers(const struct request *r, struct str origin, bool preflight, struct buf *out);
 /* Whether a header is the client's credential, or for the proxy alone: such never travel on. */
 bool access_is_credential(struct str name);
+/* Whether a request without the token has another in its place: who sends none at all is not trying any out. */
+bool access_is_guess(const struct request *r);
 
 #endif

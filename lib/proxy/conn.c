@@ -197,6 +197,26 @@ conn_wait(struct conn *c, short events, int64_t until_ms)
 }
 
 bool
+conn_pause(struct conn *c, int64_t until_ms)
+{
+	int64_t left;
+
+	while ((left = until_ms - clock_mono_ms()) > 0 && !c->gone && !c->draining) {
+		struct pollfd fds[2] = {
+			{ .fd = c->in_socket ? c->in : -1, .events = POLLRDHUP },
+			{ .fd = c->control, .events = POLLIN },
+		};
+
+		if (poll(fds, 2, left > 60000 ? 60000 : (int)left) > 0) {
+			c->gone = fds[0].revents;
+			c->draining = fds[1].revents;
+		}
+		obey_stop(c);
+	}
+	return left <= 0;
+}
+
+bool
 conn_finish(struct conn *c, int64_t until_ms)
 {
 	conn_flush(c);

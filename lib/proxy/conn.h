@@ -51,6 +51,10 @@ size_t conn_pending(const struct conn *c);	/* bytes queued, not out yet */
  * noticed: reads, writes, sets eof, gone, draining. False on time-out.
  */
 bool conn_wait(struct conn *c, short events, int64_t until_ms);
+/*
+ * Waits and reads nothing. False when it is over before `until_ms`: the client has left, or the control line speaks.
+ */
+bool conn_pause(struct conn *c, int64_t until_ms);
 /* For a caller with a poll of its own: fills two entries, and takes in what came of them. */
 void conn_watch(const struct conn *c, struct pollfd fds[2]);
 void conn_noticed(struct conn *c, const struct pollfd fds[2]);

@@ -10,7 +10,9 @@
 #include "proxy/aside.h"
 #include "proxy/conn.h"
 #include "proxy/exchange.h"
+#include "proxy/guess.h"
 #include "proxy/narrow.h"
+#include "proxy/penalty.h"
 #include "proxy/place.h"
 #include "proxy/reply.h"
 #include "proxy/request.h"
@@ -234,6 +236,23 @@ preflight(struct exchange *x)
 }
 
 static void
+refuse_access(struct connection *k, struct exchange *x, const struct refusal *no)
+{
+	static const struct refusal crowd = { 429, "too_many_wrong_tokens",
+		N_("too many wrong tokens are being answered already"),
+		N_("Send the value of KMI_PROXY_TOKEN; with it no request waits"), NULL };
+	const struct config *c = x->config;
+
+	if (strcmp(no->code, ACCESS_REMOTE) == 0 && event_due(c, no->message))
+		event_log(c, EVENT_WARNING, no->message, "local", k->peer.local, "peer", k->peer.remote, "hint", no->hint, NULL);
+	if (strcmp(no->code, ACCESS_TOKEN) == 0 && access_is_guess(&k->request) &&
+	    !guess_hold(c, &k->peer, &k->conn, &x->trace.wait_ms))
+		exchange_refuse(x, &crowd, PENALTY_MAX_MS / 1000, (struct str){ 0 });
+	else
+		exchange_refuse(x, no, 0, (struct str){ 0 });
+}
+
+static void
 client_left(struct connection *k, struct exchange *x)
 {
 	x->trace.status = 499;
@@ -293,10 +312,7 @@ serve_request(struct connection *k)
 	access_cors_headers(&k->request, access_cors_origin(&k->request, s->config), access == ACCESS_PREFLIGHT, &cors);
 	x.cors = buf_view(&cors);
 	if (access == ACCESS_REFUSED) {
-		if (strcmp(no.code, ACCESS_REMOTE) == 0 && event_due(s->config, no.message))
-			event_log(s->config, EVENT_WARNING, no.message, "local", k->peer.local, "peer", k->peer.remote,
-			    "hint", no.hint, NULL);
-		exchange_refuse(&x, &no, 0, (struct str){ 0 });
+		refuse_access(k, &x, &no);
 	} else if (access == ACCESS_PREFLIGHT) {
 		preflight(&x);
 	} else if (!find_path(s->config, &k->request, &x.path, &no, message)) {

@@ -31,4 +31,86 @@ b'' True" "closed at once, in order, whatever follows the first byte"
 ask /models
 is "$CODE" 200 "plain HTTP is served beside it"
 pool_stop
+
+# ---- the token, tried out
+cat >"$D/knock.py" <<'P'
+# knock.py PORT TOKEN [FROM [COUNT]]: requests at once, each on its own connection: status, seconds, Retry-After of each
+import http.client, sys, threading, time
+port, token = int(sys.argv[1]), sys.argv[2]
+source = (sys.argv[3], 0) if len(sys.argv) > 3 else None
+def knock():
+    t = time.monotonic()
+    try:
+        c = http.client.HTTPConnection("127.0.0.1", port, timeout=60, source_address=source)
+        c.request("GET", "/kmi-rotor/v1/models", headers={"Authorization": "Bearer " + token} if token else {})
+        r = c.getresponse()
+        r.read()
+        print("%d %d %s\n" % (r.status, time.monotonic() - t + 0.1, r.headers["Retry-After"] or ""), end="", flush=True)
+    except OSError as e:
+        print("%s\n" % e, end="", flush=True)
+threads = [threading.Thread(target=knock) for _ in range(int(sys.argv[4]) if len(sys.argv) > 4 else 1)]
+for t in threads: t.start()
+for t in threads: t.join()
+P
+knock() { timeout 100 python3 "$D/knock.py" "$PORT" "$@" | sed 's/ *$//'; }
+pool_start KMI_DRY_RUN=1 KMI_PROXY_TOKEN=fake-token-1
+is "$(for i in 1 2 3 4 5 6 7 8; do knock wrong-$i; done | tr '\n' ' ')" "401 0 401 0 401 0 401 0 401 0 401 1 401 2 401 4 " \
+	"five wrong tokens are answered at once, then after 1, 2, 4 s"
+knock wrong-9 >"$D/slow" &
+W=$!
+sleep 0.5
+is "$(knock fake-token-1)" "200 0" "the right one from the same address is served at once"
+is "$(knock "")" "401 0" "who sends none is not trying any out"
+is "$(knock wrong 127.0.0.2)" "401 0" "another address waits for nobody's failures"
+wait $W
+is "$(cat "$D/slow")" "401 8" "the next one waits 8 s"
+is "$(grep -c 'wrong token after the other' "$D/state/logs/kmi.log")" 1 "the log tells it once a minute"
+has "$(grep 'wrong token after the other' "$D/state/logs/kmi.log")" '"peer": "127.0.0.1:' "and who it is"
+ok "the trace has the waiting" jq -es '[.[] | select(.status == 401 and .wait_ms >= 8000)] | length == 1' "$D/state/trace/trace.jsonl"
+ok "neither token stands in a file" bash -c "! grep -rqa -e 'wrong-[0-9]' -e fake-token '$D/state'"
+
+# processes that end, a file that is gone or full of noise
+pool_stop
+pool_start KMI_DRY_RUN=1 KMI_PROXY_TOKEN=fake-token-1 KMI_PROXY_MAX_CONNECTIONS=16
+knock wrong >"$D/slow"
+is "$(cat "$D/slow")" "401 8" "another pool knows it still"
+knock wrong 127.0.0.1 12 | sort | uniq -c | tr -s ' ' >"$D/seen"
+is "$(cat "$D/seen")" " 2 401 8
+ 10 429 0 8" "12 at once: an eighth of the 16 handlers waits, the others get a 429 with Retry-After"
+knock wrong 127.0.0.1 2 >"$D/slow" &
+W=$!
+sleep 0.5
+is "$(knock fake-token-1)" "200 0" "while the right one is served"
+
+# every handler is in use: who only waits for his refusal gives his place
+python3 -c '
+import socket, sys, time
+all = [socket.create_connection(("127.0.0.1", int(sys.argv[1]))) for _ in range(40)]
+time.sleep(6)' "$PORT" &
+F=$!
+started+=($F)
+t=$SECONDS
+wait $W
+ok "others want the place: it is given up before its time ($((SECONDS - t)) s)" test $((SECONDS - t)) -le 4
+kill $F
+wait $F 2>/dev/null
+
+head -c 49216 /dev/urandom >"$D/state/penalty"
+is "$(knock wrong)" "401 0" "a file full of noise: it begins anew"
+rm "$D/state/penalty"
+is "$(knock wrong)" "401 0" "one that is gone: too"
+rm "$D/state/penalty"
+mkdir "$D/state/penalty"
+is "$(for i in 1 2 3 4 5 6 7; do knock wrong; done | sort | uniq -c | tr -s ' ')" " 7 401 0" "it cannot be kept: nobody waits"
+is "$(grep -c 'wrong tokens cannot be counted' "$D/state/logs/kmi.log")" 1 "which is said once"
+rmdir "$D/state/penalty"
+pool_stop
+
+# behind kmi-tls it is the client's own address
+. "$root/tests/e2e/tls.sh"
+tls_start KMI_DRY_RUN=1 KMI_PROXY_TOKEN=fake-token-1
+guess() { tls -o /dev/null -w '%{http_code} %{time_total}\n' -H "Authorization: Bearer $2" --interface "$1" "$T/models" | sed 's/\..*//'; }
+is "$(for i in 1 2 3 4 5 6; do guess 127.0.0.3 wrong; done | tr '\n' ' ')" "401 0 401 0 401 0 401 0 401 0 401 1 " "behind kmi-tls: the same"
+is "$(guess 127.0.0.4 wrong) $(guess 127.0.0.3 fake-token-1)" "401 0 200 0" "and nobody else waits, though all come from kmi-tls"
+tls_stop
 finish

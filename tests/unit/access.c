@@ -12,6 +12,7 @@ static const struct peer remote = { .local = "192.0.2.1:54123" }, remote_tls = {
 
 static struct refusal no;
 static enum access_verdict verdict;
+static bool guess;
 
 /* What is said to a GET with these header lines: 0 (granted), 204, or the status of the refusal. */
 static int
@@ -27,6 +28,7 @@ judge_method(const char *method, const struct peer *peer, const struct config *c
 	no = (struct refusal){ 0 };
 	CHECK(request_feed(&r, buf_view(&b), &used, &no) == REQUEST_HEAD);
 	verdict = access_judge(peer, &r, c, &no);
+	guess = access_is_guess(&r);
 	request_free(&r);
 	buf_free(&b);
 	if (verdict == ACCESS_REFUSED && !(no.code && no.message && *no.message && no.hint && *no.hint))
@@ -56,7 +58,12 @@ token(void)
 		"Authorization: Bearer sk-fake-toke\r\n", "Authorization: Bearer sk-fake-token1\r\n",
 		"Authorization: Bearer SK-FAKE-TOKEN\r\n", "X-KMI-Proxy-Token: Bearer sk-fake-token\r\n",
 		"X-KMI-Proxy-Token:\r\n", "Cookie: sk-fake-token\r\n",
-		"Proxy-Authorization: Bearer sk-fake-token\r\n" };
+		"Proxy-Authorization: Bearer sk-fake-token\r\n",
+		/* given twice: which one counts? */
+		"Authorization: Bearer other\r\nAuthorization: Bearer sk-fake-token\r\n",
+		"Authorization: Bearer sk-fake-token\r\nauthorization: Bearer sk-fake-token\r\n",
+		"X-KMI-Proxy-Token: a\r\nX-KMI-Proxy-Token: sk-fake-token\r\n",
+		"x-api-key: sk-fake-token\r\nX-Api-Key: b\r\n" };
 
 	for (size_t i = 0; i < sizeof(good) / sizeof(*good); i++) {
 		char head[200];
@@ -71,6 +78,7 @@ token(void)
 		snprintf(head, sizeof(head), HOST "%s", wrong[i]);
 		CHECK_INT(judge(&loopback, &c, head), 401);
 		CHECK(no.header && strstr(no.header, "WWW-Authenticate: ") == no.header);
+		CHECK(guess == !(wrong[i][0] == '\0' || wrong[i][0] == 'C' || wrong[i][0] == 'P'));
 		CHECK_INT(judge(&from_unix, &c, head), 401);
 		CHECK_INT(judge(&loopback, &none, head), 0);
 	}

@@ -249,10 +249,34 @@ stopping(void)
 	close_pair();
 }
 
+static void
+pausing(void)
+{
+	int64_t t;
+
+	open_pair();
+	t = clock_mono_ms();
+	CHECK(write(peer, "body", 4) == 4);
+	CHECK_NAMED(conn_pause(&c, in_ms(100)) && clock_mono_ms() - t >= 100, "a pause lasts its time, whatever comes in");
+	CHECK_NAMED(c.rx.n == 0 && !c.gone && !c.draining, "and reads nothing");
+	CHECK_NAMED(conn_pause(&c, in_ms(-5)), "one that is over does not wait");
+	CHECK(write(control, "x", 1) == 1);
+	t = clock_mono_ms();
+	CHECK_NAMED(!conn_pause(&c, in_ms(5000)) && c.draining && clock_mono_ms() - t < 1000, "it ends when others want the place");
+	close_pair();
+	open_pair();
+	close(peer);
+	peer = -1;
+	t = clock_mono_ms();
+	CHECK_NAMED(!conn_pause(&c, in_ms(5000)) && c.gone && clock_mono_ms() - t < 1000, "and when the client leaves");
+	close_pair();
+}
+
 int
 main(void)
 {
 	reading();
+	pausing();
 	reading_has_a_bound();
 	writing();
 	leaving();
