@@ -19,6 +19,7 @@
 #include "base/pidfile.h"
 #include "base/probe.h"
 #include "base/program.h"
+#include "base/stamp.h"
 #include "base/superserver.h"
 #include "base/text.h"
 #include "books/events.h"
@@ -38,7 +39,7 @@
 #include <unistd.h>
 
 #define ANSWER_MS 10000		/* a started pool answers by then */
-#define LOG_MAX (64u << 20)	/* of the log of events, for --since */
+#define LOG_MAX (64u << 20)	/* of a log, for --since */
 #define ARGUMENTS_MAX 16
 #define KILL_MS 5000		/* after a stop with -f */
 
@@ -337,7 +338,16 @@ stop(const struct config *c, bool force)
 
 /* ---- what it said ------------------------------------------------------------------------------------------- */
 
-/* Where in the log of events the lines begin that are no older than that. The file may be written to meanwhile. */
+/* The time of a line: of an event in JSON, or before what a program said; a line without one belongs to that before it. */
+static struct str
+time_of(struct str line)
+{
+	size_t from = str_starts(line, "{") ? sizeof("{\"ts\": \"") - 1 : 0;
+
+	return str_sub(line, from, from + STAMP_LENGTH);
+}
+
+/* Where in a log the lines begin that are no older than that. The file may be written to meanwhile. */
 static long long
 offset_since(const char *path, time_t since)
 {
@@ -348,11 +358,8 @@ offset_since(const char *path, time_t since)
 
 	if (file_read(path, LOG_MAX, &text, NULL, NULL) == 0)
 		for (rest = buf_view(&text); rest.n; at += (long long)line.n + 1) {
-			struct str time;
-
 			line = str_cut(&rest, '\n');
-			time = str_sub(line, sizeof("{\"ts\": \"") - 1, line.n);
-			if (clock_parse(str_cut(&time, '"'), &ts) == 0 && ts >= since)
+			if (clock_parse(time_of(line), &ts) == 0 && ts >= since)
 				break;
 		}
 	buf_free(&text);
@@ -367,8 +374,6 @@ logs(const struct choices *o)
 	char from[32];
 	struct fail f;
 
-	if (o->since && !o->app)
-		return program_usage(name, "%s has no times; --since needs --app here", path);
 	if (access(path, R_OK) < 0) {
 		fail_sys(&f, "read %s", path);
 		fail_hint(&f, "it is written when `kmi proxy` starts the proxy");

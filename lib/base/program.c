@@ -2,6 +2,7 @@
 
 #include "base/buf.h"
 #include "base/nearest.h"
+#include "base/stamp.h"
 #include "base/secret.h"
 #include "base/text.h"
 
@@ -94,13 +95,26 @@ program_end(const char *name, int code)
 	return code ? code : 1;
 }
 
+/* One line, in one write. */
+static void __attribute__((format(printf, 1, 2)))
+say(const char *fmt, ...)
+{
+	char line[sizeof(((struct fail *)0)->text) + 256], stamp[STAMP_SIZE];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(line, sizeof(line), fmt, ap);
+	va_end(ap);
+	fprintf(stderr, "%s%s", stamp_stderr(stamp), line);
+}
+
 int
 program_fail(const char *name, const struct fail *f)
 {
 	fflush(stdout);
-	fprintf(stderr, _("%s: error: %s\n"), name, f->text);
+	say(_("%s: error: %s\n"), name, f->text);
 	if (f->hint[0])
-		fprintf(stderr, _("%s: hint: %s\n"), name, f->hint);
+		say(_("%s: hint: %s\n"), name, f->hint);
 	return fail_exit_code(f->kind);
 }
 
@@ -115,7 +129,7 @@ program_warn(const char *name, const char *fmt, ...)
 	vsnprintf(text, sizeof(text), text_say(fmt), ap);
 	va_end(ap);
 	fail_set(&f, FAIL_NONE, "%s", text);	/* makes it one line */
-	fprintf(stderr, _("%s: warning: %s\n"), name, f.text);
+	say(_("%s: warning: %s\n"), name, f.text);
 }
 
 int

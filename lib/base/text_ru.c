@@ -485,8 +485,6 @@ const struct text_entry text_ru[] = {
 	{ "wait, or end it at once with kmi proxy-stop -f",
 	  { "подождите или завершите сразу: kmi proxy-stop -f" } },
 	{ "The proxy has stopped.\n", { "Прокси остановлен.\n" } },
-	{ "%s has no times; --since needs --app here",
-	  { "в %s нет времени; для --since здесь нужен --app" } },
 	{ "it is written when `kmi proxy` starts the proxy",
 	  { "он появляется, когда прокси запущен через `kmi proxy`" } },
 	{ "run tail", { "не удалось запустить tail" } },

@@ -4,6 +4,7 @@
 #include "base/digest.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "base/stamp.h"
 #include "base/secret.h"
 
 #include <errno.h>
@@ -104,6 +105,7 @@ static void
 finish(struct event *e, const struct config *c, va_list fields)
 {
 	const char *name, *value;
+	char stamp[STAMP_SIZE];
 	struct fail f = { 0 };
 
 	while ((name = va_arg(fields, const char *)) && (value = va_arg(fields, const char *)))
@@ -118,7 +120,7 @@ finish(struct event *e, const struct config *c, va_list fields)
 		fail_set(&f, FAIL_SYSTEM, "the event is too long for the log");
 	if (buf_bad(&e->line) || append(c, buf_view(&e->line), &f) < 0) {
 		buf_reset(&e->line);
-		buf_printf(&e->line, "%s [%s]", buf_view(&e->plain).p, f.text);
+		buf_printf(&e->line, "%s%s [%s]", stamp_stderr(stamp), buf_view(&e->plain).p, f.text);
 		tell_stderr(&e->line);
 	}
 	buf_free(&e->line);

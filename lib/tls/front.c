@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "base/notify.h"
 #include "base/program.h"
+#include "base/stamp.h"
 #include "tls/backend.h"
 #include "tls/client.h"
 #include "tls/sessions.h"
@@ -74,6 +75,7 @@ renew_credential(struct front *fr)
 {
 	struct file_stamp cert, key;
 	struct credential *fresh;
+	char time[STAMP_SIZE];
 	struct fail f;
 
 	stamp(fr->config->proxy_tls_cert, &cert);
@@ -90,6 +92,7 @@ renew_credential(struct front *fr)
 	credential_free(fr->credential);
 	fr->credential = fresh;
 	sessions_clear(fr->sessions);
+	fprintf(stderr, "%s", stamp_stderr(time));
 	fprintf(stderr, _("%s: the new certificate is in use\n"), CLIENT_PROGRAM);
 }
 

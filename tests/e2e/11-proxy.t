@@ -52,8 +52,14 @@ for wrong in yesterday 10 -5m ""; do
 	kmi proxy-logs --app --no-follow --since "$wrong"
 	is "$? $(grep -c '30s, 10m, 2h, 1d or 1w' "$D/err")" "2 1" "--since '$wrong': exit 2, with the forms it takes"
 done
+printf '%s kmi-handle: warning: %s\n' "$(date -u -d '-2 hours' '+%F %T +0000')" long-ago "$(date -u -d '-1 minute' '+%F %T +0000')" just-now \
+	>"$D/state/logs/proxy.out"
+printf '%27s%s\n' "" "line" >>"$D/state/logs/proxy.out"
 kmi proxy-logs --no-follow --since 10m
-is "$? $(grep -c -e '--app' "$D/err")" "2 1" "the output of the proxy has no times: exit 2, and where there are"
+is "$(cut -c 27- "$D/out" | tr '\n' ';')" "kmi-handle: warning: just-now; line;" "--since in what the proxy itself said"
+echo KMI_PROXY_RETRY_MAX=many >"$D/.env"; kill -HUP "$(cat "$D/state/proxy.pid")"
+ok "where every line has its time" until_true 5 eval 'grep -q "^20..-..-.. ..:..:.. +0000 kmi-handle: warning: the old settings stay" "$D/state/logs/proxy.out"'
+rm "$D/.env"; kmi proxy-logs --no-follow --since 30s; has "$(cat "$D/out")" "old settings stay" "and can be asked for by it"
 kmi proxy-logs --lines many; is $? 2 "--lines takes a number"
 kmi proxy-logs --no-folow; is "$? $(grep -c -e '--no-follow' "$D/err")" "2 1" "an unknown flag: the nearest one"
 "$BIN/kmi" proxy-logs --app --lines 0 >"$D/follow" 2>&1 & F=$!
