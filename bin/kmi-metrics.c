@@ -178,7 +178,7 @@ main(int argc, char **argv)
 		return program_usage(NAME, "unexpected argument: %s", argv[optind]);
 	if ((code = program_config(NAME, &c, NULL)))
 		return code;
-	if (roster_load(&r, &c, clock_wall(), &f) < 0)
+	if (roster_load_standing(&r, &c, clock_wall(), &f) < 0)
 		return program_fail(NAME, &f);
 	put_counts(&out, &r);
 	put_standing(&out, &r);

@@ -430,7 +430,7 @@ main(int argc, char **argv)
 	if ((code = program_config(NAME, &c, NULL)))
 		return code;
 	s.c = &c;
-	if (roster_load(&s.r, &c, s.now, &f) < 0 || look_at_proxy(&s, &f) < 0)
+	if (roster_load_standing(&s.r, &c, s.now, &f) < 0 || look_at_proxy(&s, &f) < 0)
 		return program_fail(NAME, &f);
 	look_at_keys(&s);
 	if (call.json) {

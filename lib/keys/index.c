@@ -10,7 +10,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define MAGIC "kmiindx4"
+#define MAGIC "kmiindx5"
 #define FILE_NAME "pool.index"
 
 /* The file: this head, then folders, keys, eligible (numbers of keys), strings. Offsets count from its start. */
@@ -20,7 +20,7 @@ struct head {
 	uint64_t epoch, settings;
 	int64_t made_at, valid_until, health;
 	uint32_t automatic;
-	uint32_t folder_count, key_count, eligible_count, leading_count;
+	uint32_t folder_count, key_count, eligible_count, leading_count, skipped_count;
 	uint64_t folders, keys, eligible, strings;
 	uint64_t set_text, set_text_size;
 };
@@ -92,6 +92,21 @@ is_whole(const struct index *ix)
 	    h->set_text_size <= ix->n - h->set_text;
 }
 
+uint64_t
+index_settings(const struct config *c)
+{
+	struct buf b = BUF(1 << 20);
+	char sum[DIGEST_SHORT_SIZE];
+
+	buf_printf(&b, "%s\n%s\n%d\n%d\n%d\n%d\n", c->auths_dir, c->upstream_base_url, c->rotate_include_warn,
+	    c->require_usage_before_request, c->fail_open_on_empty_cache, (int)c->rotate_strategy);
+	for (char **h = c->upstream_allowlist; h && *h; h++)
+		buf_printf(&b, "%s\n", *h);
+	digest_short(buf_view(&b), sum);
+	buf_free(&b);
+	return strtoull(sum, NULL, 16);
+}
+
 void
 index_free(struct index *ix)
 {
@@ -157,6 +172,7 @@ index_facts(const struct index *ix, struct index_facts *out)
 		.eligible_count = h->eligible_count,
 		.leading_count = h->leading_count < h->eligible_count ? h->leading_count : h->eligible_count,
 		.folder_count = h->folder_count,
+		.skipped_count = h->skipped_count,
 		.set_text = { ix->p + h->set_text, h->set_text_size },
 	};
 }
@@ -348,9 +364,49 @@ index_from_auths(struct index *ix, const struct auths *a, uint64_t settings, str
 	}
 	m.head.folder_count = (uint32_t)a->folder_count;
 	m.head.key_count = (uint32_t)a->count;
+	m.head.skipped_count = (uint32_t)a->skipped_count;
 	rc = maker_finish(&m, ix, f);
 	maker_free(&m);
 	return rc;
+}
+
+int
+index_auths(const struct index *ix, struct auths *a, struct fail *f)
+{
+	size_t n = head_of(ix)->key_count;
+
+	*a = (struct auths){ .keys = calloc(n + 1, sizeof(*a->keys)) };
+	if (!a->keys)
+		return fail_memory(f);
+	for (size_t i = 0; i < n; i++) {
+		struct auth *to = &a->keys[a->count++];
+		struct index_key k;
+
+		if (index_key(ix, i, &k) < 0) {
+			fail_set(f, FAIL_INPUT, "the pool index is damaged");
+			goto out;
+		}
+		*to = (struct auth){
+			.label = strdup(k.label),
+			.account = strdup(k.account),
+			.path = strdup(k.path),
+			.base_url = strdup(k.base_url),
+			.format = k.format,
+			.disabled = k.disabled,
+			.max_concurrency = k.max_concurrency,
+			.max_rpm = k.max_rpm,
+			.stamp = k.stamp,
+		};
+		memcpy(to->hash, k.hash, sizeof(to->hash));
+		if (!to->label || !to->account || !to->path || !to->base_url) {
+			fail_memory(f);
+			goto out;
+		}
+	}
+	return 0;
+out:
+	auths_free(a);
+	return -1;
 }
 
 /* The other half of index_from_auths(): the keys of an index we have, into a maker. */
@@ -381,6 +437,7 @@ copy_keys(struct maker *m, const struct index *ix)
 	}
 	m->head.folder_count = h->folder_count;
 	m->head.key_count = h->key_count;
+	m->head.skipped_count = h->skipped_count;
 	return buf_bad(&m->strings) || buf_bad(&m->keys) || buf_bad(&m->folders) ? -1 : 0;
 }
 

@@ -45,6 +45,7 @@ struct index_facts {
 	int64_t health;		/* when health.json was refreshed */
 	uint64_t settings;	/* a fingerprint of the settings it was made under */
 	size_t key_count, eligible_count, folder_count;
+	size_t skipped_count;	/* files that gave no key */
 	size_t leading_count;	/* strategy most-quota: how many at the front of the eligible ones have most left */
 	struct str set_text;	/* what a trace line says of the eligible keys */
 };
@@ -60,8 +61,12 @@ struct index_among {
 /* How they are told in the trace: given by the room that knows the trace. */
 typedef int (*index_describe)(const struct config *c, const struct index_among *among, struct buf *text, struct fail *f);
 
+/* The settings that decide what is in it. */
+uint64_t index_settings(const struct config *c);
 /* Makes one from a fresh look at the key files. Eligible keys follow by index_decide(). */
 int index_from_auths(struct index *ix, const struct auths *a, uint64_t settings, struct fail *f);
+/* The way back, for who needs neither secret nor what is made of it: mask, email, priority and provider stay empty. */
+int index_auths(const struct index *ix, struct auths *a, struct fail *f);
 /* The same keys with new decisions: from the books in `st` (whose offsets it takes over), health.json, the clock, the mode. */
 int index_decide(struct index *ix, const struct state *st, const struct config *c, bool automatic, time_t now,
     index_describe describe, struct fail *f);

@@ -53,21 +53,6 @@ pick_choice_name(enum pick_choice choice)
 	return "";
 }
 
-static uint64_t
-fingerprint(const struct config *c)
-{
-	struct buf b = BUF(1 << 20);
-	char sum[DIGEST_SHORT_SIZE];
-
-	buf_printf(&b, "%s\n%s\n%d\n%d\n%d\n%d\n", c->auths_dir, c->upstream_base_url, c->rotate_include_warn,
-	    c->require_usage_before_request, c->fail_open_on_empty_cache, (int)c->rotate_strategy);
-	for (char **h = c->upstream_allowlist; h && *h; h++)
-		buf_printf(&b, "%s\n", *h);
-	digest_short(buf_view(&b), sum);
-	buf_free(&b);
-	return strtoull(sum, NULL, 16);
-}
-
 static void
 note_trouble(struct keyring *kr, const struct fail *f)
 {
@@ -109,7 +94,7 @@ keyring_open(struct keyring *kr, const struct config *c, index_describe describe
 	char *path;
 	int rc;
 
-	*kr = (struct keyring){ .config = c, .describe = describe, .settings = fingerprint(c), .health_at = -1 };
+	*kr = (struct keyring){ .config = c, .describe = describe, .settings = index_settings(c), .health_at = -1 };
 	kr->looked_ms = kr->glanced_ms = INT64_MIN / 2;
 	kr->own_turn = digest_below(1u << 20);
 	if (state_open(&kr->state, c->state_dir, &trouble) < 0)

@@ -36,13 +36,29 @@ books_of(const struct state *st, const struct auth *k)
 	return books;
 }
 
-int
-roster_load(struct roster *r, const struct config *c, time_t now, struct fail *f)
+/* A file that was skipped may give a key by now without having been touched otherwise: then only a reading tells. */
+static bool
+take_index(struct auths *a, const struct config *c)
+{
+	struct index ix;
+	struct index_facts x;
+	bool taken;
+
+	if (index_read(&ix, c->state_dir) < 0)
+		return false;
+	index_facts(&ix, &x);
+	taken = x.settings == index_settings(c) && x.skipped_count == 0 && index_files_same(&ix, x.key_count) &&
+	    index_auths(&ix, a, NULL) == 0;
+	index_free(&ix);
+	return taken;
+}
+
+/* With the keys in its hands. */
+static int
+load_rest(struct roster *r, const struct config *c, time_t now, struct fail *f)
 {
 	size_t count;
 
-	*r = (struct roster){ 0 };
-	(void)auths_scan(&r->auths, c, &r->no_keys);	/* an empty pool says it all */
 	load_books(r, c);
 	(void)health_load(&r->health, c->state_dir, &r->no_health);
 	count = r->auths.count;
@@ -65,6 +81,21 @@ roster_load(struct roster *r, const struct config *c, time_t now, struct fail *f
 	}
 	choose_fitness(r->keys, count, c, now, r->fit);
 	return 0;
+}
+
+int
+roster_load(struct roster *r, const struct config *c, time_t now, struct fail *f)
+{
+	*r = (struct roster){ 0 };
+	(void)auths_scan(&r->auths, c, &r->no_keys);	/* an empty pool says it all */
+	return load_rest(r, c, now, f);
+}
+
+int
+roster_load_standing(struct roster *r, const struct config *c, time_t now, struct fail *f)
+{
+	*r = (struct roster){ 0 };
+	return take_index(&r->auths, c) ? load_rest(r, c, now, f) : roster_load(r, c, now, f);
 }
 
 void
