@@ -11,7 +11,7 @@
 #include "base/json.h"
 #include "base/program.h"
 #include "base/text.h"
-#include "books/proof.h"
+#include "books/proof_end.h"
 #include "books/tally.h"
 #include "books/trace_files.h"
 #include "books/trace_filter.h"
@@ -368,13 +368,16 @@ summarise(struct show *s)
 
 /* ---- the proof */
 
-struct verdict {
+struct finding {
 	size_t lines, right, open, by_turn;
 	long wrong;		/* lines from the newest to the first wrong one; -1: none */
 	char id[DIGEST_ID_SIZE];
 	char ts[CLOCK_LOCAL_SIZE];
 	struct fail why;
 	struct proof_warnings warnings;
+	struct proof_missing missing;	/* at the end; its key is `missing_key` */
+	char missing_key[256];
+	struct fail no_books;		/* why the end was not looked at */
 };
 
 static enum proof
@@ -401,7 +404,7 @@ prove(struct show *s, const struct trace_line *l, struct fail *why)
 }
 
 static void
-name_wrong(struct verdict *v, long at, const struct trace_line *l)
+name_wrong(struct finding *v, long at, const struct trace_line *l)
 {
 	v->wrong = at;
 	snprintf(v->id, sizeof(v->id), "%s", l->request_id ? l->request_id : "");
@@ -410,7 +413,7 @@ name_wrong(struct verdict *v, long at, const struct trace_line *l)
 
 /* Reads on to line number `at`, which comes from the turns, to name it. */
 static void
-name_line(struct show *s, struct verdict *v, long at)
+name_line(struct show *s, struct finding *v, long at)
 {
 	struct trace_back b;
 	struct trace_line l;
@@ -454,14 +457,27 @@ oldest_is_last(const struct show *s)
 }
 
 static void
-examine(struct show *s, struct trace_back *b, struct verdict *v)
+find_missing(struct finding *v, const struct proof_end *end)
+{
+	proof_end_look(end, v->warnings.last_turn, clock_wall(), &v->missing);
+	if (v->missing.key) {
+		snprintf(v->missing_key, sizeof(v->missing_key), "%s", v->missing.key);
+		v->missing.key = v->missing_key;
+	}
+}
+
+static void
+examine(struct show *s, struct trace_back *b, struct finding *v)
 {
 	struct proof_turns turns = { 0 };
+	struct proof_end end;
 	struct trace_line l;
 	struct fail why;
 	struct str line;
 	long at;
 
+	(void)proof_end_open(&end, s->c->state_dir, &v->no_books);
+	trace_back_open(b, s->c);
 	while (trace_back_next(b, &line)) {
 		enum proof proof;
 
@@ -476,6 +492,7 @@ examine(struct show *s, struct trace_back *b, struct verdict *v)
 			v->why = why;
 		}
 		proof_turns_add(&turns, &l);
+		proof_end_add(&end, &l);
 		v->lines++;
 		trace_line_free(&l);
 	}
@@ -486,16 +503,82 @@ examine(struct show *s, struct trace_back *b, struct verdict *v)
 		v->why = why;
 	}
 	proof_turns_free(&turns);
+	find_missing(v, &end);
+	proof_end_close(&end);
+}
+
+static bool
+is_right(const struct finding *v)
+{
+	return v->wrong < 0 && !v->missing.late;
+}
+
+/* Whether something may yet turn out to be missing. */
+static bool
+is_open_ended(const struct finding *v)
+{
+	return v->warnings.running || v->missing.turns || v->missing.key;
+}
+
+/* "2 turns", or a key and when. */
+static void
+put_missing_text(struct buf *out, const struct finding *v)
+{
+	const struct proof_missing *m = &v->missing;
+	char at[CLOCK_LOCAL_SIZE];
+
+	clock_local(m->used, at);
+	if (m->turns && m->late)
+		buf_printf(out, text_plural((long long)m->turns,
+		    "state.json counts %lld turn after the last line: its line was removed, or its request was killed or still runs\n",
+		    "state.json counts %lld turns after the last line: lines were removed, or requests were killed or still run\n"),
+		    (long long)m->turns);
+	else if (m->turns)
+		buf_printf(out, text_plural((long long)m->turns,
+		    "%lld turn after the last line is not there yet: its request still runs, or was killed, or its line was removed\n",
+		    "%lld turns after the last line are not there yet: their requests still run, or were killed, or lines were removed\n"),
+		    (long long)m->turns);
+	else if (m->key && m->late)
+		buf_printf(out, _("key %s was used %s, as state.json says, but no line tells of it: it was removed, or its request "
+		    "was killed or still runs\n"), m->key, at);
+	else if (m->key)
+		buf_printf(out, _("key %s was used %s, as state.json says, and no line tells of it yet: its request still runs, or was "
+		    "killed, or its line was removed\n"), m->key, at);
+	else if (m->empty)
+		buf_puts(out, _("the trace has no line, though state.json knows of requests: nothing can be said of these\n"));
 }
 
 static void
-put_verdict_json(struct buf *out, const struct show *s, const struct verdict *v)
+put_missing_json(struct json_out *o, const struct finding *v)
+{
+	const struct proof_missing *m = &v->missing;
+	char at[CLOCK_ISO_SIZE];
+
+	if (!m->turns && !m->key) {
+		json_put_null(o);
+		return;
+	}
+	clock_iso(m->used, at);
+	json_open(o, '{');
+	json_key(o, "turns");
+	json_put_int(o, (long long)m->turns);
+	json_key(o, "key");
+	json_put_cstr(o, m->key);
+	json_key(o, "used_at");
+	json_put_cstr(o, at);
+	json_key(o, "counts_as_wrong");
+	json_put_bool(o, m->late);
+	json_close(o, '}');
+}
+
+static void
+put_verdict_json(struct buf *out, const struct show *s, const struct finding *v)
 {
 	struct json_out o = { .to = out };
 
 	json_open(&o, '{');
 	json_key(&o, "ok");
-	json_put_bool(&o, v->wrong < 0);
+	json_put_bool(&o, is_right(v));
 	json_key(&o, "lines");
 	json_put_int(&o, (long long)v->lines);
 	json_key(&o, "proved");
@@ -508,6 +591,8 @@ put_verdict_json(struct buf *out, const struct show *s, const struct verdict *v)
 	json_put_int(&o, (long long)v->warnings.restarts);
 	json_key(&o, "turns_not_there_yet");
 	json_put_int(&o, (long long)v->warnings.running);
+	json_key(&o, "missing_at_end");
+	put_missing_json(&o, v);
 	json_key(&o, "first_wrong");
 	if (v->wrong < 0) {
 		json_put_null(&o);
@@ -528,11 +613,18 @@ put_verdict_json(struct buf *out, const struct show *s, const struct verdict *v)
 }
 
 static void
-put_verdict_text(struct buf *out, const struct show *s, const struct verdict *v)
+put_verdict_text(struct buf *out, const struct show *s, const struct finding *v)
 {
 	if (v->wrong >= 0)
 		buf_printf(out, _("%sWRONG%s: request %s, ended %s (%ld lines before the last): %s\n"),
 		    look_begin(&s->look, TONE_BAD), look_end(&s->look, TONE_BAD), v->id, v->ts, v->wrong, v->why.text);
+	else if (v->missing.late)
+		buf_printf(out, _("%sINCOMPLETE%s: what there is is right (%zu of %zu requests recomputed), but lines are missing at the end\n"),
+		    look_begin(&s->look, TONE_BAD), look_end(&s->look, TONE_BAD), v->right, v->lines);
+	else if (is_open_ended(v))
+		buf_printf(out, _("%sright so far%s: %zu of %zu requests recomputed, %zu of them by turns; what is not there yet counts as wrong after %d minutes\n"),
+		    look_begin(&s->look, TONE_WARN), look_end(&s->look, TONE_WARN), v->right, v->lines, v->by_turn,
+		    PROOF_RUNNING_SECONDS / 60);
 	else
 		buf_printf(out, _("%sright%s: %zu of %zu requests recomputed, %zu of them by turns without gap or repeat\n"),
 		    look_begin(&s->look, TONE_GOOD), look_end(&s->look, TONE_GOOD), v->right, v->lines, v->by_turn);
@@ -549,6 +641,9 @@ put_verdict_text(struct buf *out, const struct show *s, const struct verdict *v)
 		    "%lld turn is not there yet: its request still runs, or was killed, or its line was removed\n",
 		    "%lld turns are not there yet: their requests still run, or were killed, or lines were removed\n"),
 		    (long long)v->warnings.running);
+	put_missing_text(out, v);
+	if (v->no_books.kind != FAIL_NONE)
+		buf_printf(out, _("whether lines are missing at the end is not known: %s\n"), v->no_books.text);
 	if (v->warnings.unseen)
 		buf_printf(out, text_plural((long long)v->warnings.unseen,
 		    "%lld turn near the oldest line is not there: its line was in a file that is gone\n",
@@ -559,18 +654,17 @@ put_verdict_text(struct buf *out, const struct show *s, const struct verdict *v)
 static int
 verify(struct show *s)
 {
-	struct verdict v = { .wrong = -1 };
+	struct finding v = { .wrong = -1 };
 	struct buf out = BUF(TEXT_MAX);
 	struct trace_back b;
 
-	trace_back_open(&b, s->c);
 	examine(s, &b, &v);
 	trace_back_close(&b);
 	if (s->call->json)
 		put_verdict_json(&out, s, &v);
 	else
 		put_verdict_text(&out, s, &v);
-	return end(s, &b, &out, v.wrong < 0 ? 0 : 1);
+	return end(s, &b, &out, is_right(&v) ? 0 : 1);
 }
 
 /* ---- one request */
@@ -650,15 +744,37 @@ parse_count(const char *option, const char *text, long long max, size_t *count)
 	return 0;
 }
 
+/* An option that the question does not ask for, and which nobody should believe to be heard; NULL: none. */
+static const char *
+unheard(const struct call *call)
+{
+	bool one = call->verify || call->why;
+
+	if (call->lines && (one || call->summary))
+		return "--lines";
+	if (one && call->since)
+		return "--since";
+	if (one && call->filter.key)
+		return "--key";
+	if (one && call->filter.status)
+		return "--status";
+	return one && call->window ? "--window" : NULL;
+}
+
 /* What can be judged only when all options are known. 0, or the exit code. */
 static int
 complete(struct call *call)
 {
+	const char *other;
 	struct fail f;
 	int code;
 
 	if (call->summary + call->verify + (call->why != NULL) > 1)
 		return program_usage(NAME, "--summary, --verify and --why are three questions; ask one");
+	if ((other = unheard(call)))
+		return program_usage(NAME, call->verify ? "--verify is about the whole trace: %s does not go with it" :
+		    call->why ? "--why is about one request: %s does not go with it" :
+				"--summary is about all requests, or with --window N the last N: %s does not go with it", other);
 	if (call->why && (strlen(call->why) < 4 || strlen(call->why) >= DIGEST_ID_SIZE ||
 	    strspn(call->why, "0123456789abcdef") != strlen(call->why)))
 		return program_usage(NAME, "--why %.40s: an id has 32 hex digits; give at least the first four", call->why);

@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define RUNNING_SECONDS 900	/* thinking models are silent for minutes */
 #define OVERLAP 1024	/* turns that may have been under way when an older file ended */
 
 static bool
@@ -345,16 +344,16 @@ find_gaps(const struct proof_turns *t, size_t from, size_t to, bool older_delete
 			continue;
 		if (older_deleted && now <= first) {
 			w->unseen += (size_t)(now - before - 1);
-		} else if (t->list[room[i].at].ended + RUNNING_SECONDS > s->now) {
+		} else if (t->list[room[i].at].ended + PROOF_RUNNING_SECONDS > s->now) {
 			w->running += (size_t)(now - before - 1);
 		} else if (is_sooner(s, room[i].at)) {
 			s->at = (long)room[i].at;
 			if (now == before + 2)
 				fail_set(&s->why, FAIL_INPUT, "turn %llu is missing before it: its line was removed, "
-				    "or its request was killed", (unsigned long long)before + 1);
+				    "or its request was killed, or still runs", (unsigned long long)before + 1);
 			else
 				fail_set(&s->why, FAIL_INPUT, "turns %llu to %llu are missing before it: lines were removed, "
-				    "state.json was changed, or requests were killed",
+				    "state.json was changed, or requests were killed or still run",
 				    (unsigned long long)before + 1, (unsigned long long)now - 1);
 		}
 	}
@@ -402,6 +401,9 @@ find_turns(const struct proof_turns *t, bool older_deleted, struct placed *room,
 		from = i;
 	}
 	find_gaps(t, from, t->count, older_deleted && from == 0, room, s, w);
+	for (size_t i = from; i < t->count; i++)
+		if (t->list[i].turn > w->last_turn)
+			w->last_turn = t->list[i].turn;
 }
 
 long
@@ -412,7 +414,7 @@ proof_turns_first_wrong(const struct proof_turns *t, bool older_deleted, time_t 
 	size_t *life = calloc(t->count + 1, sizeof(*life));
 	struct search s = { .now = now, .at = -1 };
 
-	*w = (struct proof_warnings){ 0 };
+	*w = (struct proof_warnings){ .last_turn = -1 };
 	if (!room || !life || t->bad) {
 		fail_memory(&s.why);
 		s.at = t->count ? (long)t->count - 1 : 0;

@@ -19,6 +19,12 @@
 #include "base/fail.h"
 #include "books/trace_read.h"
 
+/*
+ * A line comes when its request has ended; after so long it should be there, and what is missing counts as wrong. A request
+ * may run longer, and one that was killed never gets its line: what is said about it names these causes too.
+ */
+#define PROOF_RUNNING_SECONDS 900
+
 enum proof {
 	PROOF_RIGHT,
 	PROOF_WRONG,
@@ -49,12 +55,13 @@ struct proof_warnings {
 	size_t restarts;	/* the rotation began anew: state.json was deleted, or set aside */
 	size_t unseen;		/* turns before those of the first line: their lines may have been in a file that is gone */
 	size_t running;		/* turns whose requests may still run: those after them have only just ended */
+	int64_t last_turn;	/* the highest since the rotation began (anew); -1: none */
 };
 
 void proof_turns_add(struct proof_turns *t, const struct trace_line *l);
 /*
- * older_deleted: files older than the first line were there once, so turns near it may be missing. A line is written when
- * its request ends, so one that is missing before a line of the last quarter of an hour is not missed yet.
+ * older_deleted: files older than the first line were there once, so turns near it may be missing. One that is missing before
+ * a line that ended less than PROOF_RUNNING_SECONDS ago is not missed yet.
  */
 long proof_turns_first_wrong(const struct proof_turns *t, bool older_deleted, time_t now, struct proof_warnings *w,
     struct fail *why);

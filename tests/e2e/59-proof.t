@@ -48,6 +48,14 @@ altered "manual, the active key locked" 7 "it was for d to serve"
 sed -i '3s/"active": "c"/"active": "b"/; 3s/, "check": "[^"]*"//' "$TR"
 trace --verify
 is "$code $(grep -c "did not begin there" "$D/out")" "1 1" "manual: another active key does not explain it"
+# the last line removed: no turns are counted in manual mode, but the key was used
+head -n 6 "$D/whole" >"$TR"
+sed -i "s/\"ts\": \"[^\"]*\"/\"ts\": \"$(date -u -d '2 days ago' '+%F %T +0000')\"/; s/, \"check\": \"[^\"]*\"//" "$TR"
+trace --verify
+is "$code $(grep -c "right so far" "$D/out") $(grep -c "key [cd] was used .* no line tells of it yet" "$D/out")" "0 1 1" "manual: a line missing at the end is told"
+sed -i "s/\"last_used\": \"[^\"]*\"/\"last_used\": \"$(date -u -d '1 day ago' '+%FT%TZ')\"/" "$D/state/state.json"
+trace --verify
+is "$code $(grep -c INCOMPLETE "$D/out") $(grep -c "no line tells of it: " "$D/out")" "1 1 1" "manual: and counts when it is old"
 pool_stop
 
 # ---- turns

@@ -50,6 +50,14 @@ trace --sumary
 is "$code $(grep -c 'did you mean --summary' "$D/err")" '2 1' "a typing error is guessed"
 trace --summary --verify
 is "$code" 2 "two questions at once"
+for option in '--since 10m' '--key a' '--status 4xx' '--window 5' '--lines 5'; do
+	trace --verify $option
+	is "$code $(grep -c -e "${option% *} does not go with it" "$D/err")" '2 1' "--verify with $option is refused"
+	trace --why 0123abcd $option
+	is "$code" 2 "--why too"
+done
+trace --summary --lines 5
+is "$code $(grep -c -e '--window N' "$D/err")" '2 1' "--summary with --lines: --window is meant"
 trace --lines x
 is "$code" 2 "a number that is none"
 
@@ -94,7 +102,30 @@ sed -i '3s/"rotation_index": 2/"rotation_index": 7/' "$TR"; wrong "a turn altere
 sed -i 3d "$TR"; trace --verify
 is "$code" 0 "a line that is not there yet may be that of a request that still runs"
 has "$OUT" "1 turn is not there yet" "and is told"
+has "$OUT" "right so far" "and the answer is no plain right"
 cp "$D/whole" "$TR"
+# ---- the end: no gap, but state.json knows better
+before() { sed -i "s/\"last_used\": \"[^\"]*\"/\"last_used\": \"$1\"/" "$D/state/state.json"; }
+head -n 17 "$D/whole" >"$TR"; trace --verify
+is "$code $(grep -c 'right so far' "$D/out")" "0 1" "three lines removed at the end just now: they may yet come"
+has "$OUT" "3 turns after the last line are not there yet" "which is told"
+trace --verify --json
+is "$code $(jq -c '[.ok, .missing_at_end.turns, .missing_at_end.counts_as_wrong]' "$D/out")" "0 [true,3,false]" "in --json, too"
+cp "$D/state/state.json" "$D/books"
+sed -i "s/\"ts\": \"[^\"]*\"/\"ts\": \"$(date -u -d '2 days ago' '+%F %T +0000')\"/" "$TR"
+before "$(date -u -d '1 day ago' '+%FT%TZ')"
+trace --verify
+is "$code $(grep -c 'INCOMPLETE' "$D/out")" "1 1" "a day later they do not"
+has "$OUT" "state.json counts 3 turns after the last line" "which is told"
+trace --verify --json
+is "$code $(jq -c '[.ok, .first_wrong, .missing_at_end.turns, .missing_at_end.counts_as_wrong]' "$D/out")" "1 [false,null,3,true]" "in --json, too"
+: >"$TR"; trace --verify
+is "$code" 0 "the trace may be emptied"
+has "$OUT" "the trace has no line" "which is told"
+echo '{"keys": ' >"$D/state/state.json"; cp "$D/whole" "$TR"; trace --verify
+is "$code $(grep -c 'is not known' "$D/out")" "0 1" "books that cannot be read: the end is not known"
+ok "and they are left as they are" test "$(cat "$D/state/state.json")" = '{"keys": '
+cp "$D/books" "$D/state/state.json"
 # Two days later it should be there.
 sed -i "s/\"ts\": \"[^\"]*\"/\"ts\": \"$(date -u -d '2 days ago' '+%F %T +0000')\"/" "$TR"
 cp "$TR" "$D/recent"; mv "$D/whole" "$D/now"; mv "$D/recent" "$D/whole"
