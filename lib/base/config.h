@@ -27,6 +27,8 @@
 #include "base/fail.h"
 #include "base/text.h"
 
+#include <sys/types.h>
+
 enum rotate_strategy { ROTATE_ROUND_ROBIN, ROTATE_SESSION, ROTATE_MOST_QUOTA };
 
 struct listen_address {
@@ -47,7 +49,9 @@ struct config {
 	char *proxy_token;		/* secret, given or read from its file; empty = none */
 	char *proxy_token_file;
 	bool proxy_allow_remote, proxy_require_tls, proxy_tls_terminated;
-	char **proxy_hosts;		/* lists end with NULL */
+	char **proxy_unix_users;	/* lists end with NULL */
+	uid_t *proxy_unix_uids;		/* the same, one for each */
+	char **proxy_hosts;
 	char **proxy_allow_origins;
 	char *proxy_tls_cert, *proxy_tls_key;
 	char *proxy_tls_listen;		/* as given; empty: TLS takes the place of plain HTTP on `listen` */

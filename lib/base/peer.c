@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -154,6 +155,17 @@ read_variables(const char *ip_name, const char *port_name, union peer_address *a
 	}
 }
 
+/* What is there and no number is a front's "not known". */
+static void
+read_user(uid_t *uid)
+{
+	const char *text = getenv("IPCREMOTEEUID");
+	long long number;
+
+	if (text)
+		*uid = str_int(str_from(text), 0, UINT32_MAX - 1, &number) == 0 ? (uid_t)number : (uid_t)-1;
+}
+
 static bool
 starts(const char *value, const char *with)
 {
@@ -169,6 +181,7 @@ peer_of_superserver(int fd, struct peer *p)
 {
 	const char *proto = getenv("PROTO");
 	bool tcp = proto && strcmp(proto, "TCP") == 0, ssl = proto && strcmp(proto, "SSL") == 0;
+	bool ipc = proto && strcmp(proto, "IPC") == 0;
 	const char *const *names = ssl ? ssl_names : tcp_names;
 
 	peer_of_socket(fd, p);
@@ -180,6 +193,9 @@ peer_of_superserver(int fd, struct peer *p)
 		read_variables(names[2], names[3], &p->remote_address);
 		conclude(p);
 	}
+	/* The user at our socket may be who stands in front, as kmi-tls does: such a one is ours or root's. */
+	if (ipc && (p->uid == (uid_t)-1 || peer_is_trusted(fd)))
+		read_user(&p->uid);
 	p->tls = ssl || starts(getenv("SSL_PROTOCOL"), "TLSv1.");
 }
 
@@ -198,11 +214,23 @@ tell_address(const char *ip_name, const char *port_name, const union peer_addres
 	return setenv(ip_name, ip, 1) < 0 || setenv(port_name, port, 1) < 0 ? -1 : 0;
 }
 
+static int
+tell_user(const struct peer *p)
+{
+	char number[24] = "?";
+
+	if (!p->unix_socket)
+		return unsetenv("IPCREMOTEEUID");
+	if (p->uid != (uid_t)-1)
+		snprintf(number, sizeof(number), "%lu", (unsigned long)p->uid);
+	return setenv("IPCREMOTEEUID", number, 1);
+}
+
 int
 peer_tell_environment(const struct peer *p, const char *cipher, struct fail *f)
 {
 	/* What cannot be named is told as TCP without an address, which counts as remote. */
-	if (setenv("PROTO", p->unix_socket ? "IPC" : "TCP", 1) < 0 ||
+	if (setenv("PROTO", p->unix_socket ? "IPC" : "TCP", 1) < 0 || tell_user(p) < 0 ||
 	    tell_address(tcp_names[0], tcp_names[1], &p->local_address) < 0 ||
 	    tell_address(tcp_names[2], tcp_names[3], &p->remote_address) < 0)
 		return fail_memory(f);
@@ -230,6 +258,8 @@ static const char signature[12] = "\r\n\r\n\0\r\nQUIT\n";
 #define TLV_SSL_VERSION 0x21
 #define TLV_SSL_CIPHER 0x23
 #define CLIENT_SSL 1
+#define TLV_USER 0xe0		/* the first of those that are free for anybody's use */
+#define USER_SIZE 4
 
 static unsigned
 number16(const char *p)
@@ -297,6 +327,10 @@ read_values(struct str rest, struct peer *p)
 			if (value.n < 5)
 				return false;
 			p->tls = value.p[0] & CLIENT_SSL;
+		} else if (type == TLV_USER) {
+			if (value.n != USER_SIZE)
+				return false;
+			p->uid = (uid_t)number16(value.p) << 16 | number16(value.p + 2);
 		}
 	}
 	return true;
@@ -330,6 +364,8 @@ peer_of_front(struct str bytes, size_t *used, struct peer *p)
 		return PEER_REFUSED;
 	}
 	conclude(p);
+	if (!p->unix_socket)
+		p->uid = (uid_t)-1;
 	return PEER_TOLD;
 }
 
@@ -384,6 +420,11 @@ peer_tell_header(const struct peer *p, const char *cipher, struct buf *out)
 		put_value(&ssl, TLV_SSL_VERSION, "TLSv1.2", 7);
 		put_value(&ssl, TLV_SSL_CIPHER, cipher, strlen(cipher));
 		put_value(&body, TLV_SSL, ssl.p, ssl.n);
+	}
+	if (p->unix_socket && p->uid != (uid_t)-1) {
+		uint32_t user = htonl(p->uid);
+
+		put_value(&body, TLV_USER, &user, USER_SIZE);
 	}
 	buf_put(out, signature, sizeof(signature));
 	buf_putc(out, COMMAND_PROXY);

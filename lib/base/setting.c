@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "base/text.h"
 
+#include <pwd.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +14,7 @@
 
 #define TOKEN_MAX 4096
 #define ACTOR_MAX 200
+#define USER_MAX 255
 #define MONTH (31 * 24 * 3600)
 #define YEAR (366 * 24 * 3600)
 
@@ -73,6 +75,8 @@ const struct setting settings[] = {
 	BOOL("PROXY_ALLOW_REMOTE", proxy_allow_remote, "0", "serve clients that are not on loopback"),
 	BOOL("PROXY_REQUIRE_TLS", proxy_require_tls, "1", "remote clients need TLS"),
 	BOOL("PROXY_TLS_TERMINATED", proxy_tls_terminated, "0", "something in front of the proxy speaks TLS"),
+	OTHER("PROXY_UNIX_USERS", SETTING_USERS, proxy_unix_users, "",
+	    "users who are served over a unix socket; empty: whoever may open it"),
 	OTHER("PROXY_HOSTS", SETTING_HOSTS, proxy_hosts, "", "further names the proxy is reached by"),
 	OTHER("PROXY_ALLOW_ORIGINS", SETTING_ORIGINS, proxy_allow_origins, "", "web origins whose pages may call"),
 	OTHER("PROXY_TLS_CERT", SETTING_FILE, proxy_tls_cert, "", "PEM certificate chain of kmi-tls"),
@@ -189,10 +193,35 @@ set_base_path(char **at, struct str text, struct fail *f)
 	return set_string(at, str_dup(path), f);
 }
 
+static int
+user_number(struct str user, uid_t *uid)
+{
+	char name[USER_MAX + 1], room[4096];
+	struct passwd entry, *found = NULL;
+	long long number;
+
+	if (user.n && user.p[0] >= '0' && user.p[0] <= '9') {
+		/* The last number is no user's: it stands for nobody known. */
+		if (str_int(user, 0, UINT32_MAX - 1, &number) < 0)
+			return -1;
+		*uid = (uid_t)number;
+		return 0;
+	}
+	if (user.n == 0 || user.n > USER_MAX)
+		return -1;
+	memcpy(name, user.p, user.n);
+	name[user.n] = '\0';
+	if (getpwnam_r(name, &entry, room, sizeof(room), &found) != 0 || !found)
+		return -1;
+	*uid = entry.pw_uid;
+	return 0;
+}
+
 static bool
 item_ok(enum setting_kind kind, struct str item)
 {
 	struct str host;
+	uid_t uid;
 	int port;
 
 	switch (kind) {
@@ -204,6 +233,8 @@ item_ok(enum setting_kind kind, struct str item)
 		return endpoint_host_ok(endpoint_bare(item));
 	case SETTING_ORIGINS:
 		return endpoint_origin_ok(item);
+	case SETTING_USERS:
+		return user_number(item, &uid) == 0;
 	case SETTING_BOOL:
 	case SETTING_NUMBER:
 	case SETTING_CHOICE:
@@ -243,6 +274,25 @@ set_list(char ***at, enum setting_kind kind, struct str text, struct fail *f)
 		if (set_string(&(*at)[n++], str_dup(item), f) < 0)
 			return -1;
 	}
+	return 0;
+}
+
+/* Asked for once: a user who is renamed later is known by his number until the next start. */
+static int
+set_users(char ***at, struct config *c, struct str text, struct fail *f)
+{
+	size_t n = 0;
+
+	if (set_list(at, SETTING_USERS, text, f) < 0)
+		return -1;
+	while ((*at)[n])
+		n++;
+	c->proxy_unix_uids = calloc(n + 1, sizeof(*c->proxy_unix_uids));
+	if (!c->proxy_unix_uids)
+		return fail_memory(f);
+	for (size_t i = 0; i < n; i++)
+		if (user_number(str_from((*at)[i]), &c->proxy_unix_uids[i]) < 0)
+			return refused(f);
 	return 0;
 }
 
@@ -298,6 +348,8 @@ setting_set(struct config *c, const struct setting *s, const char *value, struct
 	case SETTING_PATTERNS:
 	case SETTING_ORIGINS:
 		return set_list(at, s->kind, text, f);
+	case SETTING_USERS:
+		return set_users(at, c, text, f);
 	case SETTING_ZONE:
 		return set_zone(at, text, f);
 	}
@@ -332,6 +384,10 @@ setting_free(struct config *c, const struct setting *s)
 		free(*string);
 		*string = NULL;
 		break;
+	case SETTING_USERS:
+		free(c->proxy_unix_uids);
+		c->proxy_unix_uids = NULL;
+		/* fall through */
 	case SETTING_HOSTS:
 	case SETTING_PATTERNS:
 	case SETTING_ORIGINS:
@@ -377,6 +433,7 @@ setting_value(const struct config *c, const struct setting *s, struct buf *out)
 	case SETTING_HOSTS:
 	case SETTING_PATTERNS:
 	case SETTING_ORIGINS:
+	case SETTING_USERS:
 		for (char *const *item = *list; *item; item++)
 			buf_printf(out, "%s%s", item == *list ? "" : ",", *item);
 		break;
@@ -430,6 +487,9 @@ setting_allowed(const struct setting *s, struct buf *out)
 		break;
 	case SETTING_ORIGINS:
 		buf_puts(out, _("a comma list of scheme://host[:port]"));
+		break;
+	case SETTING_USERS:
+		buf_puts(out, _("a comma list of users of this system, by name or number"));
 		break;
 	case SETTING_ZONE:
 		buf_puts(out, _("local, UTC, an offset such as +03:00, or the IANA name of a zone this system knows"));
@@ -512,6 +572,7 @@ setting_toml(const struct setting *s, const struct toml *node, struct buf *out)
 	case SETTING_HOSTS:
 	case SETTING_PATTERNS:
 	case SETTING_ORIGINS:
+	case SETTING_USERS:
 		if (toml_type(node) == TOML_ARRAY)
 			return add_items(node, out);
 		return add_string(node, out);
@@ -541,6 +602,7 @@ setting_toml_type(const struct setting *s)
 	case SETTING_HOSTS:
 	case SETTING_PATTERNS:
 	case SETTING_ORIGINS:
+	case SETTING_USERS:
 		return N_("a string or an array of strings");
 	case SETTING_CHOICE:
 	case SETTING_NAME:

@@ -32,6 +32,7 @@ enum setting_kind {
 	SETTING_HOSTS,		/* list of host or host:port */
 	SETTING_PATTERNS,	/* list of host or *.domain */
 	SETTING_ORIGINS,	/* list of scheme://host[:port] */
+	SETTING_USERS,		/* list of names or numbers of users that this system knows */
 	SETTING_ZONE,
 };
 

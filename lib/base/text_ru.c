@@ -1104,6 +1104,8 @@ const struct text_entry text_ru[] = {
 	{ "serve clients that are not on loopback", { "обслуживать клиентов не только с этой машины" } },
 	{ "remote clients need TLS", { "удалённым клиентам нужен TLS" } },
 	{ "something in front of the proxy speaks TLS", { "TLS завершает кто-то перед прокси" } },
+	{ "users who are served over a unix socket; empty: whoever may open it",
+	  { "пользователи, которых обслуживают через unix-сокет; пусто: все, кто может его открыть" } },
 	{ "further names the proxy is reached by", { "другие имена, по которым обращаются к прокси" } },
 	{ "web origins whose pages may call", { "веб-источники, страницам которых можно обращаться" } },
 	{ "PEM certificate chain of kmi-tls", { "PEM-цепочка сертификатов для kmi-tls" } },
@@ -1170,6 +1172,8 @@ const struct text_entry text_ru[] = {
 	{ "a comma list of host or host:port", { "список через запятую: узел или узел:порт" } },
 	{ "a comma list of host or *.domain", { "список через запятую: узел или *.домен" } },
 	{ "a comma list of scheme://host[:port]", { "список через запятую: схема://узел[:порт]" } },
+	{ "a comma list of users of this system, by name or number",
+	  { "список через запятую: пользователи этой системы, по имени или номеру" } },
 	{ "local, UTC, an offset such as +03:00, or the IANA name of a zone this system knows",
 	  { "local, UTC, смещение вида +03:00 или имя пояса IANA, известное системе" } },
 	{ "true or false", { "true или false" } },
@@ -1386,6 +1390,12 @@ const struct text_entry text_ru[] = {
 	{ "mend the file, or take it out of the folder", { "исправьте файл или уберите его из каталога" } },
 
 	/* lib/doctor/proxy.c */
+	{ "%s serves only the users that KMI_PROXY_UNIX_USERS names",
+	  { "%s обслуживает только пользователей из KMI_PROXY_UNIX_USERS" } },
+	{ "%s refuses your own clients: KMI_PROXY_UNIX_USERS does not name you",
+	  { "%s отказывает вашим же клиентам: вас нет в KMI_PROXY_UNIX_USERS" } },
+	{ "add your user there (number %ld), if you want to use the proxy yourself",
+	  { "добавьте туда своего пользователя (номер %ld), если сами хотите пользоваться прокси" } },
 	{ "systemd runs the proxy (%s)", { "прокси работает через systemd (%s)" } },
 	{ "s6 runs the proxy", { "прокси работает через s6" } },
 	{ "%s (process %ld) runs the proxy", { "прокси работает через %s (процесс %ld)" } },
@@ -1669,6 +1679,12 @@ const struct text_entry text_ru[] = {
 	    "KMI_PROXY_TLS_TERMINATED=1, если TLS завершается раньше, или KMI_PROXY_REQUIRE_TLS=0 "
 	    "в сети, которой доверяете). Или слушайте только 127.0.0.1: "
 	    "KMI_PROXY_LISTEN=127.0.0.1:54123." } },
+	{ "the user at the other end of this unix socket is not one of those who are served",
+	  { "пользователь на другом конце этого unix-сокета — не из тех, кого обслуживают" } },
+	{ "Name the user in KMI_PROXY_UNIX_USERS, or leave that empty to serve whoever may open the "
+	  "socket.",
+	  { "Добавьте пользователя в KMI_PROXY_UNIX_USERS или оставьте её пустой, чтобы обслуживать "
+	    "всех, кто может открыть сокет." } },
 	{ "the Host of this request is not a name of this proxy",
 	  { "Host этого запроса — не имя этого прокси" } },
 	{ "Use 127.0.0.1 or localhost in the client's base URL, or name it in KMI_PROXY_HOSTS.",

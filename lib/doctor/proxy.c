@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #define ANSWER_MS 5000
 #define SPARE_FILES 64		/* beside one for each connection */
@@ -72,6 +73,22 @@ is_loopback(const struct listen_address *a)
 	return a->path || strncmp(a->host, "127.", 4) == 0 || strcmp(a->host, "::1") == 0 || strcmp(a->host, "localhost") == 0;
 }
 
+/* Only some users may come in: then the one who asks here should be among them, or his own clients are refused. */
+static void
+check_users(struct doctor *d, const char *text)
+{
+	const struct config *c = d->config;
+	uid_t self = geteuid();
+
+	for (size_t i = 0; c->proxy_unix_users[i]; i++)
+		if (c->proxy_unix_uids[i] == self) {
+			doctor_found(d, FINDING_OK, "%s serves only the users that KMI_PROXY_UNIX_USERS names", text);
+			return;
+		}
+	doctor_found(d, FINDING_WARN, "%s refuses your own clients: KMI_PROXY_UNIX_USERS does not name you", text);
+	doctor_remedy(d, "add your user there (number %ld), if you want to use the proxy yourself", (long)self);
+}
+
 /* Beyond loopback three things are asked for; each that is missing is told. */
 static void
 check_remote(struct doctor *d, const struct listen_address *a, const char *text)
@@ -79,6 +96,10 @@ check_remote(struct doctor *d, const struct listen_address *a, const char *text)
 	const struct config *c = d->config;
 	bool tls = config_has_tls(c) || c->proxy_tls_terminated || !c->proxy_require_tls;
 
+	if (a->path && c->proxy_unix_users[0]) {
+		check_users(d, text);
+		return;
+	}
 	if (is_loopback(a)) {
 		doctor_found(d, FINDING_OK, "%s is on this machine only", text);
 		return;

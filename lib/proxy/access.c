@@ -39,11 +39,33 @@ has_token(const struct config *c)
 }
 
 static bool
+is_served_user(uid_t uid, const struct config *c)
+{
+	for (size_t i = 0; uid != (uid_t)-1 && c->proxy_unix_users[i]; i++)
+		if (c->proxy_unix_uids[i] == uid)
+			return true;
+	return false;
+}
+
+/* At a unix socket the kernel tells who it is. */
+static bool
+may_be_that_user(const struct peer *peer, const struct config *c, struct refusal *no)
+{
+	if (!c->proxy_unix_users || !c->proxy_unix_users[0] || is_served_user(peer->uid, c))
+		return true;
+	*no = (struct refusal){ 403, ACCESS_USER, N_("the user at the other end of this unix socket is not one of those who are served"),
+		N_("Name the user in KMI_PROXY_UNIX_USERS, or leave that empty to serve whoever may open the socket."), NULL };
+	return false;
+}
+
+static bool
 may_come_from_there(const struct peer *peer, const struct config *c, struct refusal *no)
 {
 	int lacks = 0;
 
-	if (peer->unix_socket || peer->local_loopback)
+	if (peer->unix_socket)
+		return may_be_that_user(peer, c, no);
+	if (peer->local_loopback)
 		return true;
 	if (!c->proxy_allow_remote)
 		lacks |= LACKS_REMOTE;

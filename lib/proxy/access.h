@@ -9,12 +9,12 @@
  *	switch (access_judge(&peer, &request, config, &refusal)) {
  *	case ACCESS_GRANTED:	go on
  *	case ACCESS_PREFLIGHT:	answer 204 with access_cors_headers(), nothing else
- *	case ACCESS_REFUSED:	answer with *refusal; ACCESS_REMOTE in refusal.code wants a warning in the log, ACCESS_TOKEN
+ *	case ACCESS_REFUSED:	answer with *refusal; ACCESS_REMOTE and ACCESS_USER in refusal.code want a warning in the log, ACCESS_TOKEN
  *				is counted when access_is_guess() (proxy/penalty.h)
  *	}
  *
- * Three questions, in this order. Does the connection come from this machine, or else is the proxy set up for
- * others (403)? Could a web page be behind it, in the browser of somebody who may talk (403)? Is the token
+ * Three questions, in this order. Does the connection come from this machine, from a user who is served, or else is the
+ * proxy set up for others (403)? Could a web page be behind it, in the browser of somebody who may talk (403)? Is the token
  * there, when one is set (401)? A browser sends no credential with a preflight: that ends before the third.
  */
 #ifndef KMI_PROXY_ACCESS_H
@@ -26,6 +26,7 @@
 #include "proxy/request.h"
 
 #define ACCESS_REMOTE "remote_not_allowed"
+#define ACCESS_USER "user_not_allowed"
 #define ACCESS_TOKEN "invalid_proxy_token"
 
 enum access_verdict { ACCESS_GRANTED, ACCESS_PREFLIGHT, ACCESS_REFUSED };

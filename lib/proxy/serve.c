@@ -242,9 +242,14 @@ refuse_access(struct connection *k, struct exchange *x, const struct refusal *no
 		N_("too many wrong tokens are being answered already"),
 		N_("Send the value of KMI_PROXY_TOKEN; with it no request waits"), NULL };
 	const struct config *c = x->config;
+	char uid[24] = "?";
 
 	if (strcmp(no->code, ACCESS_REMOTE) == 0 && event_due(c, no->message))
 		event_log(c, EVENT_WARNING, no->message, "local", k->peer.local, "peer", k->peer.remote, "hint", no->hint, NULL);
+	if (k->peer.uid != (uid_t)-1)
+		snprintf(uid, sizeof(uid), "%lu", (unsigned long)k->peer.uid);
+	if (strcmp(no->code, ACCESS_USER) == 0 && event_due(c, ACCESS_USER))
+		event_log(c, EVENT_WARNING, no->message, "uid", uid, "hint", no->hint, NULL);
 	if (strcmp(no->code, ACCESS_TOKEN) == 0 && access_is_guess(&k->request) &&
 	    !guess_hold(c, &k->peer, &k->conn, &x->trace.wait_ms))
 		exchange_refuse(x, &crowd, PENALTY_MAX_MS / 1000, (struct str){ 0 });

@@ -15,7 +15,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	switch (peer_of_front(bytes, &used, &p)) {
 	case PEER_TOLD:
-		if (used > size || used > PEER_HEADER_MAX)
+		if (used > size || used > PEER_HEADER_MAX || (!p.unix_socket && p.uid != (uid_t)-1))
 			abort();
 		break;
 	case PEER_MORE:

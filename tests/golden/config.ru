@@ -27,6 +27,7 @@ KMI_PROXY_TOKEN_FILE                                 по умолчанию
 KMI_PROXY_ALLOW_REMOTE                0              по умолчанию
 KMI_PROXY_REQUIRE_TLS                 1              по умолчанию
 KMI_PROXY_TLS_TERMINATED              0              по умолчанию
+KMI_PROXY_UNIX_USERS                                 по умолчанию
 KMI_PROXY_HOSTS                                      по умолчанию
 KMI_PROXY_ALLOW_ORIGINS                              по умолчанию
 KMI_PROXY_TLS_CERT                                   по умолчанию

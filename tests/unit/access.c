@@ -45,6 +45,37 @@ judge(const struct peer *peer, const struct config *c, const char *headers)
 #define HOST "Host: localhost:54123\r\n"
 
 static void
+users(void)
+{
+	static char anna[] = "anna", number[] = "1001";
+	static char *two[] = { anna, number, NULL }, *none[] = { NULL };
+	static uid_t uids[] = { 1000, 1001, 0 };
+	static const struct {
+		const char *name;
+		struct peer peer;
+		int some, anyone;	/* what is said when users are named, and when none is */
+	} table[] = {
+		{ "one of them", { .unix_socket = true, .uid = 1000 }, 0, 0 },
+		{ "the other", { .unix_socket = true, .uid = 1001 }, 0, 0 },
+		{ "somebody else", { .unix_socket = true, .uid = 1002 }, 403, 0 },
+		{ "root, who is not named", { .unix_socket = true, .uid = 0 }, 403, 0 },
+		{ "nobody knows who", { .unix_socket = true, .uid = (uid_t)-1 }, 403, 0 },
+		{ "over loopback", { .local_loopback = true, .uid = (uid_t)-1 }, 0, 0 },
+		{ "from afar", { .uid = (uid_t)-1 }, 403, 403 },
+		{ "from afar, with a user's number", { .uid = 1000 }, 403, 403 },
+	};
+	struct config some = { .proxy_unix_users = two, .proxy_unix_uids = uids },
+		      anyone = { .proxy_unix_users = none, .proxy_unix_uids = uids };
+
+	for (size_t i = 0; i < sizeof(table) / sizeof(*table); i++) {
+		CHECK_NAMED(judge(&table[i].peer, &some, HOST) == table[i].some, table[i].name);
+		if (table[i].some == 403 && table[i].peer.unix_socket)
+			CHECK_STR(no.code, ACCESS_USER);
+		CHECK_NAMED(judge(&table[i].peer, &anyone, HOST) == table[i].anyone, table[i].name);
+	}
+}
+
+static void
 token(void)
 {
 	static char secret[] = "sk-fake-token", empty[] = "";
@@ -245,6 +276,7 @@ int
 main(void)
 {
 	token();
+	users();
 	from_afar();
 	hosts();
 	web_pages();

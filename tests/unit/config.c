@@ -181,6 +181,9 @@ refusals(void)
 		{ "KMI_STATE_DIR", "" }, { "KMI_AUTHS_DIR", " " }, { "KMI_AUDIT_ACTOR", "" },
 		{ "KMI_PROXY_TOKEN", "two words" }, { "KMI_PROXY_TOKEN", "a\tb" }, { "KMI_PROXY_TOKEN", "\xd1\x8f" },
 		{ "KMI_PROXY_MAX_BODY_MB", "0" }, { "KMI_PROXY_MAX_CONNECTIONS", "0" },
+		{ "KMI_PROXY_UNIX_USERS", "no-such-user" }, { "KMI_PROXY_UNIX_USERS", "root,no-such-user" },
+		{ "KMI_PROXY_UNIX_USERS", "4294967295" }, { "KMI_PROXY_UNIX_USERS", "-1" }, { "KMI_PROXY_UNIX_USERS", "0x0" },
+		{ "KMI_PROXY_UNIX_USERS", "root nobody" }, { "KMI_PROXY_UNIX_USERS", "12a" }, { "KMI_PROXY_UNIX_USERS", "*" },
 	};
 
 	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
@@ -247,6 +250,10 @@ values(void)
 	CHECK_STR(value_of("proxy_hosts"), "a.example,b:8080,[::1]:1");
 	CHECK(with("KMI_PROXY_ALLOW_ORIGINS", "https://app.example/,http://localhost:3000") == 0);
 	CHECK_STR(value_of("proxy_allow_origins"), "https://app.example,http://localhost:3000");
+	CHECK(with("KMI_PROXY_UNIX_USERS", "") == 0 && c.proxy_unix_users[0] == NULL);
+	CHECK(with("KMI_PROXY_UNIX_USERS", " root, 12345,,4294967294 ") == 0);
+	CHECK_STR(value_of("proxy_unix_users"), "root,12345,4294967294");
+	CHECK(c.proxy_unix_uids[0] == 0 && c.proxy_unix_uids[1] == 12345 && c.proxy_unix_uids[2] == (uid_t)4294967294u);
 	CHECK(with("KMI_ROTATE_STRATEGY", "Session") == 0 && c.rotate_strategy == ROTATE_SESSION);
 	CHECK(with("KMI_ROTATE_STRATEGY", "most-quota") == 0 && c.rotate_strategy == ROTATE_MOST_QUOTA);
 	CHECK(with("KMI_LOCALE", "ru") == 0 && c.locale == LOCALE_RU);

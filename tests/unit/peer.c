@@ -56,7 +56,7 @@ peers(void)
 /* ---- the environment ---- */
 
 static const char *const names[] = { "PROTO", "TCPLOCALIP", "TCPLOCALPORT", "TCPREMOTEIP", "TCPREMOTEPORT", "SSLLOCALIP",
-	"SSLLOCALPORT", "SSLREMOTEIP", "SSLREMOTEPORT", "SSL_PROTOCOL", "SSL_CIPHER" };
+	"SSLLOCALPORT", "SSLREMOTEIP", "SSLREMOTEPORT", "SSL_PROTOCOL", "SSL_CIPHER", "IPCREMOTEEUID" };
 
 /* NAME=VALUE words; all others of ours are unset. */
 static void
@@ -127,6 +127,45 @@ superservers(void)
 	close(fds[1]);
 }
 
+/* Who is at a unix socket: the kernel says; a front that is ours or root's may say that it is another. */
+static void
+users(void)
+{
+	static const struct {
+		const char *environment;
+		uid_t want;
+	} table[] = {
+		{ "PROTO=IPC IPCREMOTEEUID=1234", 1234 },
+		{ "PROTO=IPC IPCREMOTEEUID=?", (uid_t)-1 },
+		{ "PROTO=IPC IPCREMOTEEUID=", (uid_t)-1 },
+		{ "PROTO=IPC IPCREMOTEEUID=-1", (uid_t)-1 },
+		{ "PROTO=IPC IPCREMOTEEUID=4294967295", (uid_t)-1 },
+		{ "PROTO=TCP IPCREMOTEEUID=1234", (uid_t)-1 },
+	};
+	struct peer p, again;
+	struct fail f;
+	int fds[2];
+
+	CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, fds) == 0);
+	environment("IPCREMOTEEUID=1234");
+	peer_of_superserver(fds[0], &p);
+	CHECK_NAMED(p.uid == geteuid(), "without PROTO=IPC the variable is somebody else's");
+	environment("PROTO=IPC");
+	peer_of_superserver(fds[0], &p);
+	CHECK_NAMED(p.uid == geteuid(), "without the variable it is who is at the socket");
+	for (size_t i = 0; i < sizeof(table) / sizeof(*table); i++) {
+		environment(table[i].environment);
+		peer_of_superserver(fds[0], &p);
+		CHECK_NAMED(p.uid == table[i].want, table[i].environment);
+		CHECK(peer_tell_environment(&p, "A-CIPHER", &f) == 0);
+		peer_of_superserver(fds[0], &again);
+		CHECK_NAMED(again.uid == p.uid, "what is told is what was known");
+	}
+	environment("");
+	close(fds[0]);
+	close(fds[1]);
+}
+
 /* A socket of the network is asked itself, whatever the environment says. */
 static void
 network_socket(void)
@@ -169,6 +208,7 @@ headers(void)
 		"PROTO=TCP TCPLOCALIP=127.0.0.1 TCPLOCALPORT=80 TCPREMOTEIP=127.0.0.1 TCPREMOTEPORT=65535",
 		"PROTO=TCP TCPLOCALIP=2001:db8::1 TCPLOCALPORT=80 TCPREMOTEIP=::1 TCPREMOTEPORT=1 SSL_PROTOCOL=TLSv1.2",
 		"PROTO=IPC SSL_PROTOCOL=TLSv1.2",
+		"PROTO=IPC SSL_PROTOCOL=TLSv1.2 IPCREMOTEEUID=70000",
 	};
 
 	for (size_t i = 0; i < sizeof(tables) / sizeof(*tables); i++) {
@@ -188,6 +228,7 @@ headers(void)
 		CHECK_STR(heard.local, told.local);
 		CHECK_STR(heard.remote, told.remote);
 		CHECK(heard.unix_socket == told.unix_socket && heard.local_loopback == told.local_loopback && heard.tls == told.tls);
+		CHECK(heard.uid == told.uid);
 		buf_free(&b);
 	}
 }
@@ -222,6 +263,8 @@ other_headers(void)
 		{ "a value longer than the header", STR(SIGNATURE "\x21\x11\0\x0f" TCP4 "\x20\0\5"), PEER_REFUSED, false },
 		{ "half a value", STR(SIGNATURE "\x21\x11\0\x0e" TCP4 "\x20\0"), PEER_REFUSED, false },
 		{ "a short value about TLS", STR(SIGNATURE "\x21\x11\0\x10" TCP4 "\x20\0\1\1"), PEER_REFUSED, false },
+		{ "a user, where there is none", STR(SIGNATURE "\x21\x11\0\x13" TCP4 "\xe0\0\4\0\0\0\0"), PEER_TOLD, false },
+		{ "a user whose number is short", STR(SIGNATURE "\x21\x11\0\x11" TCP4 "\xe0\0\2\0\0"), PEER_REFUSED, false },
 		{ "a unix socket without its paths", STR(SIGNATURE "\x21\x31\0\0"), PEER_REFUSED, false },
 	};
 	struct peer p;
@@ -231,7 +274,7 @@ other_headers(void)
 
 		printf("# %s\n", table[i].name);
 		CHECK_INT(peer_of_front(table[i].bytes, &used, &p), table[i].want);
-		CHECK(p.tls == table[i].tls && !p.unix_socket);
+		CHECK(p.tls == table[i].tls && !p.unix_socket && p.uid == (uid_t)-1);
 		CHECK(p.local_loopback == (table[i].want == PEER_TOLD && table[i].bytes.n > 16));
 	}
 }
@@ -242,6 +285,7 @@ main(void)
 	environment("");
 	peers();
 	superservers();
+	users();
 	network_socket();
 	headers();
 	other_headers();

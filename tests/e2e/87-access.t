@@ -113,4 +113,86 @@ guess() { tls -o /dev/null -w '%{http_code} %{time_total}\n' -H "Authorization: 
 is "$(for i in 1 2 3 4 5 6; do guess 127.0.0.3 wrong; done | tr '\n' ' ')" "401 0 401 0 401 0 401 0 401 0 401 1 " "behind kmi-tls: the same"
 is "$(guess 127.0.0.4 wrong) $(guess 127.0.0.3 fake-token-1)" "401 0 200 0" "and nobody else waits, though all come from kmi-tls"
 tls_stop
+
+# ---- other users at a unix socket
+[ "$(id -u)" = 0 ] || { note "not root: other users are not tried"; finish; }
+chmod 755 "$D"
+cat >"$D/listen.py" <<'P'
+# listen.py PATH PROGRAM: a listening unix socket that anybody may open, as descriptor 0; "@name" is an abstract one
+import os, socket, sys
+s = socket.socket(socket.AF_UNIX)
+s.bind(sys.argv[1].replace("@", "\0"))
+if sys.argv[1][0] == "/": os.chmod(sys.argv[1], 0o777)
+s.listen(100)
+os.dup2(s.fileno(), 0)
+os.execv(sys.argv[2], sys.argv[2:])
+P
+cat >"$D/as.py" <<'P'
+# as.py UID PATH [CA]: a request of that user: status and code
+import encodings.idna, http.client, json, os, socket, ssl, sys
+context = ssl.create_default_context(cafile=sys.argv[3]) if len(sys.argv) > 3 else None
+os.setgid(int(sys.argv[1])); os.setuid(int(sys.argv[1]))
+s = socket.socket(socket.AF_UNIX)
+s.settimeout(20)
+s.connect(sys.argv[2].replace("@", "\0"))
+if context: s = context.wrap_socket(s, server_hostname="127.0.0.1")
+c = http.client.HTTPConnection("127.0.0.1")
+c.sock = s
+c.request("GET", "/kmi-rotor/v1/models")
+r = c.getresponse()
+print(r.status, json.loads(r.read()).get("error", {}).get("code", ""))
+P
+serve() {	# serve PATH PROGRAM [NAME=VALUE...]
+	local path=$1 program=$BIN/$2
+	shift 2
+	env KMI_DRY_RUN=1 "$@" python3 "$D/listen.py" "$path" "$program" 2>>"$D/server.err" &
+	SERVER=$!
+	started+=($SERVER)
+	until_true 10 grep -qF "$path" /proc/net/unix
+}
+unserve() { kill "$SERVER"; wait "$SERVER" 2>/dev/null; rm -f "$D/sock"; }
+as() { timeout 30 python3 "$D/as.py" "$@" 2>&1 | tail -1 | sed 's/ *$//'; }
+serve "$D/sock" kmi-handle
+is "$(as 65534 "$D/sock")" 200 "a unix socket serves whoever may open it"
+unserve
+serve "$D/sock" kmi-handle KMI_PROXY_UNIX_USERS=nobody,12345
+is "$(as 65534 "$D/sock")" 200 "KMI_PROXY_UNIX_USERS: a user who is named"
+is "$(as 12345 "$D/sock")" 200 "one who is named by number, and has no name"
+is "$(as 1 "$D/sock")" "403 user_not_allowed" "another is refused"
+is "$(as 0 "$D/sock")" "403 user_not_allowed" "root too, when he is not named"
+has "$(grep 'at the other end of this unix socket' "$D/state/logs/kmi.log")" '"uid": "1"' "the log says who it was"
+unserve
+serve @kmi-test-$$ kmi-handle KMI_PROXY_UNIX_USERS=nobody
+is "$(as 65534 @kmi-test-$$) $(as 1 @kmi-test-$$)" "200 403 user_not_allowed" "an abstract socket, which has no permissions: the same"
+unserve
+for how in "a pool" "a handler each"; do
+	[ "$how" = "a pool" ] && path=$D/sock || path=@kmi-tls-test-$$
+	if [ "$how" = "a pool" ]; then
+		serve "$path" kmi-tls KMI_PROXY_UNIX_USERS=nobody
+	else
+		cat >"$D/each.py" <<'P'
+import os, socket, subprocess, sys
+s = socket.socket(socket.AF_UNIX)
+s.bind(sys.argv[1].replace("@", "\0"))
+s.listen(100)
+while True:
+    c, _ = s.accept()
+    subprocess.Popen(sys.argv[2:], stdin=c, stdout=c)
+    c.close()
+P
+		KMI_DRY_RUN=1 KMI_PROXY_UNIX_USERS=nobody python3 "$D/each.py" "$path" "$BIN/kmi-tls" 2>>"$D/server.err" &
+		SERVER=$!
+		started+=($SERVER)
+		until_true 10 grep -qF "$path" /proc/net/unix
+	fi
+	chmod 755 "$D/certs"; chmod 644 "$D/certs/ca.pem"
+	is "$(as 65534 "$path" "$D/certs/ca.pem")" 200 "behind kmi-tls and $how: who is named"
+	is "$(as 0 "$path" "$D/certs/ca.pem")" "403 user_not_allowed" "behind kmi-tls and $how: kmi-tls's own user is not taken for the client's"
+	unserve
+done
+KMI_PROXY_UNIX_USERS=nobdy "$BIN/kmi-handle" </dev/null 2>"$D/err"
+is $? 2 "a user that does not exist is an error"
+has "$(cat "$D/err")" "KMI_PROXY_UNIX_USERS is \"nobdy\" (environment); allowed: a comma list of users" "that names the setting"
+KMI_PROXY_LISTEN=unix:$D/sock KMI_PROXY_UNIX_USERS=nobody "$BIN/kmi-doctor" --plain >"$D/out" 2>&1
+has "$(cat "$D/out")" "refuses your own clients: KMI_PROXY_UNIX_USERS" "kmi doctor sees that it refuses its own user"
 finish
