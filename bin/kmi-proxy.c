@@ -14,6 +14,7 @@
  */
 #include "base/bind.h"
 #include "base/clock.h"
+#include "base/handover.h"
 #include "base/listener.h"
 #include "base/passed.h"
 #include "base/pidfile.h"
@@ -74,23 +75,25 @@ struct choices {
 
 /* Found once, freed once. */
 static struct {
-	char *pid, *logs, *out, *app;
+	char *pid, *lock, *logs, *out, *app;
 } paths;
 
 static bool
 find_paths(const struct config *c)
 {
 	paths.pid = file_join(c->state_dir, "proxy.pid");
+	paths.lock = file_join(c->state_dir, "proxy.lock");
 	paths.logs = file_join(c->state_dir, "logs");
 	paths.out = file_join(c->state_dir, "logs/proxy.out");
 	paths.app = file_join(c->state_dir, "logs/kmi.log");
-	return paths.pid && paths.logs && paths.out && paths.app;
+	return paths.pid && paths.lock && paths.logs && paths.out && paths.app;
 }
 
 static void
 free_paths(void)
 {
 	free(paths.pid);
+	free(paths.lock);
 	free(paths.logs);
 	free(paths.out);
 	free(paths.app);
@@ -116,9 +119,9 @@ say_url(const struct config *c)
 
 /* ---- starting ----------------------------------------------------------------------------------------------- */
 
-/* What is listened on: plain HTTP, TLS, or both; kmi-tls starts a pool behind itself. */
+/* What is listened on: plain HTTP, TLS, or both; kmi-tls starts a pool behind itself, on a socket that it may have already. */
 struct sockets {
-	struct passed items[2];
+	struct passed items[3];
 	int count;
 	const char *program;
 };
@@ -136,19 +139,53 @@ add_socket(struct sockets *s, const char *kind, int fd)
 	return 0;
 }
 
+/* What the pool before us has given, if there was one. */
+struct given {
+	struct passed items[PASSED_MAX];
+	int count;
+};
+
+/* One that was given is taken out of what is left of them. */
 static int
-bind_sockets(const struct config *c, struct sockets *s, struct fail *f)
+listen_on(struct given *given, const struct listen_address *a, const char *text, const char *setting, struct fail *f)
+{
+	for (int i = 0; i < given->count; i++)
+		if (bind_is_at(given->items[i].fd, a)) {
+			int fd = given->items[i].fd;
+
+			given->items[i] = given->items[--given->count];
+			return fd;
+		}
+	return bind_listen(a, text, setting, f);
+}
+
+static void
+close_given(struct given *given)
+{
+	for (int i = 0; i < given->count; i++)
+		close(given->items[i].fd);
+	given->count = 0;
+}
+
+static int
+bind_sockets(const struct config *c, struct sockets *s, struct given *given, struct fail *f)
 {
 	bool tls = config_has_tls(c), too = tls && !config_listen_is_tls(c);
 
 	*s = (struct sockets){ .program = tls ? "kmi-tls" : "kmi-handle" };
 	if (add_socket(s, config_listen_is_tls(c) ? "tls" : "http",
-		bind_listen(&c->listen, c->proxy_listen, "KMI_PROXY_LISTEN", f)) < 0)
+		listen_on(given, &c->listen, c->proxy_listen, "KMI_PROXY_LISTEN", f)) < 0)
 		return -1;
-	if (too && add_socket(s, "tls", bind_listen(&c->tls_listen, c->proxy_tls_listen, "KMI_PROXY_TLS_LISTEN", f)) < 0) {
+	if (too && add_socket(s, "tls",
+		listen_on(given, &c->tls_listen, c->proxy_tls_listen, "KMI_PROXY_TLS_LISTEN", f)) < 0) {
 		close(s->items[0].fd);
 		return -1;
 	}
+	for (int i = 0; i < given->count; i++)
+		if (strcmp(given->items[i].name, "kmi-tls") == 0) {
+			add_socket(s, "kmi-tls", given->items[i].fd);
+			given->items[i] = given->items[--given->count];
+		}
 	return 0;
 }
 
@@ -228,42 +265,41 @@ say_started(const struct config *c, pid_t pid)
 }
 
 static int
-start(const struct config *c, bool foreground)
+keep_pid(pid_t pid, struct fail *f)
 {
 	char text[32];
-	struct fail f = { 0 };
-	pid_t pid = pidfile_read(paths.pid);
-	struct sockets sockets;
-	int code;
 
-	if (pid > 0) {
-		printf(_("The proxy runs already (process %ld).\n"), (long)pid);
-		say_url(c);
-		return 0;
-	}
-	if (file_mkdirs(paths.logs, &f) < 0)
-		return program_fail(name, &f);
-	if ((code = check_certificate(c)))
-		return code;
-	if (bind_sockets(c, &sockets, &f) < 0)
-		return program_fail(name, &f);
-	if (foreground) {
-		snprintf(text, sizeof(text), "%ld\n", (long)getpid());
-		if (file_replace(paths.pid, str_from(text), false, &f) < 0)
-			program_warn(name, "%s", f.text);
-		event_audit(c, "proxy_start", "listen", c->proxy_listen, "mode", "foreground", NULL);
-		become_server(&sockets, &f);
-		return program_fail(name, &f);
-	}
-	pid = fork();
+	snprintf(text, sizeof(text), "%ld\n", (long)pid);
+	return file_replace(paths.pid, str_from(text), false, f);
+}
+
+/* Stays the process that was started, until it is that program. */
+static int
+start_in_foreground(const struct config *c, const struct sockets *s)
+{
+	struct fail f;
+
+	if (keep_pid(getpid(), &f) < 0)
+		program_warn(name, "%s", f.text);
+	event_audit(c, "proxy_start", "listen", c->proxy_listen, "mode", "foreground", NULL);
+	become_server(s, &f);
+	return program_fail(name, &f);
+}
+
+static int
+start_in_background(const struct config *c, const struct sockets *s)
+{
+	struct fail f;
+	pid_t pid = fork();
+
 	if (pid < 0) {
 		fail_sys(&f, "fork");
 		return program_fail(name, &f);
 	}
 	if (pid == 0)
-		be_daemon(&sockets);
-	for (int i = 0; i < sockets.count; i++)
-		close(sockets.items[i].fd);
+		be_daemon(s);
+	for (int i = 0; i < s->count; i++)
+		close(s->items[i].fd);
 	/* The socket listens already, so the question waits for the pool. */
 	if (!probe_answers(&c->listen, ANSWER_MS, pid)) {
 		kill(pid, SIGTERM);
@@ -271,14 +307,43 @@ start(const struct config *c, bool foreground)
 		fail_hint(&f, "its last words are in %s", paths.out);
 		return program_fail(name, &f);
 	}
-	snprintf(text, sizeof(text), "%ld\n", (long)pid);
-	if (file_replace(paths.pid, str_from(text), false, &f) < 0) {
+	if (keep_pid(pid, &f) < 0) {
 		kill(pid, SIGTERM);
 		return program_fail(name, &f);
 	}
 	event_audit(c, "proxy_start", "listen", c->proxy_listen, "mode", c->dry_run ? "dry_run" : "live", NULL);
 	say_started(c, pid);
 	return 0;
+}
+
+/* Who starts or restarts it does so alone; the lock ends with this process, or when it becomes the server. */
+static int
+be_alone(void)
+{
+	struct fail f;
+
+	return file_mkdirs(paths.logs, &f) < 0 || file_lock(paths.lock, ANSWER_MS, &f) < 0 ? program_fail(name, &f) : 0;
+}
+
+static int
+start(const struct config *c, bool foreground, struct given *given)
+{
+	struct fail f = { 0 };
+	pid_t pid = pidfile_read(paths.pid);
+	struct sockets sockets;
+	int code;
+
+	if (pid > 0 && !given->count) {
+		printf(_("The proxy runs already (process %ld).\n"), (long)pid);
+		say_url(c);
+		return 0;
+	}
+	if ((code = check_certificate(c)))
+		return code;
+	if (bind_sockets(c, &sockets, given, &f) < 0)
+		return program_fail(name, &f);
+	close_given(given);
+	return foreground ? start_in_foreground(c, &sockets) : start_in_background(c, &sockets);
 }
 
 /* ---- stopping ----------------------------------------------------------------------------------------------- */
@@ -334,6 +399,52 @@ stop(const struct config *c, bool force)
 	event_audit(c, "proxy_stop", NULL);
 	printf(_("The proxy has stopped.\n"));
 	return 0;
+}
+
+/* ---- restarting --------------------------------------------------------------------------------------------- */
+
+static void
+end_process(pid_t pid)
+{
+	int64_t until = clock_mono_ms() + KILL_MS;
+
+	while (kill(pid, 0) == 0 && clock_mono_ms() < until)
+		poll(NULL, 0, 20);
+	kill(pid, SIGKILL);
+}
+
+/*
+ * The old pool gives its listening sockets and finishes its answers beside the new one. One that does not is stopped first;
+ * then clients are refused for a moment.
+ */
+static int
+restart(const struct config *c, const struct choices *o)
+{
+	struct given given = { .count = 0 };
+	pid_t pid = pidfile_read(paths.pid);
+	bool handed;
+	struct fail f;
+	int code;
+
+	if ((code = check_certificate(c)))
+		return code;
+	if (pid > 0)
+		given.count = handover_ask(c->state_dir, pid, given.items, &f);
+	if (given.count > 0) {
+		event_audit(c, "proxy_stop", NULL);
+	} else {
+		given.count = 0;
+		if (stop(c, o->force))
+			return 1;
+	}
+	handed = given.count > 0;
+	code = start(c, o->foreground, &given);
+	close_given(&given);
+	if (handed && code == 0)
+		printf(_("The proxy has begun anew. Running answers end beside it, nobody was refused.\n"));
+	if (o->force && pid > 0)
+		end_process(pid);
+	return code;
 }
 
 /* ---- what it said ------------------------------------------------------------------------------------------- */
@@ -426,6 +537,7 @@ act(const struct config *c, const struct choices *o)
 	const char *verb = strncmp(name, "kmi-proxy-", 10) == 0 ? name + 10 : "start";
 	struct superserver by;
 	struct fail f;
+	int code;
 
 	if (superserver_find(&by, c, NULL, &f) < 0)
 		return program_fail(name, &f);
@@ -435,9 +547,11 @@ act(const struct config *c, const struct choices *o)
 		return stop(c, o->force);
 	if (strcmp(verb, "logs") == 0)
 		return logs(o);
+	if ((code = be_alone()))
+		return code;
 	if (strcmp(verb, "restart") == 0)
-		return stop(c, o->force) == 0 ? start(c, o->foreground) : 1;
-	return start(c, o->foreground);
+		return restart(c, o);
+	return start(c, o->foreground, &(struct given){ .count = 0 });
 }
 
 /* ---- */

@@ -114,3 +114,31 @@ bind_listen(const struct listen_address *a, const char *text, const char *settin
 	errno = rc;
 	return rc == EADDRINUSE ? held(a, text, setting, f) : fail_sys(f, "listen on %s", text);
 }
+
+static bool
+is_at_path(int fd, const char *path)
+{
+	struct sockaddr_un un = { 0 };
+	socklen_t n = sizeof(un) - 1;
+
+	return getsockname(fd, (struct sockaddr *)&un, &n) == 0 && un.sun_family == AF_UNIX && strcmp(un.sun_path, path) == 0;
+}
+
+bool
+bind_is_at(int fd, const struct listen_address *a)
+{
+	struct addrinfo want = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE }, *got;
+	struct sockaddr_storage have;
+	socklen_t n = sizeof(have);
+	char port[16];
+	bool same;
+
+	if (a->path)
+		return is_at_path(fd, a->path);
+	snprintf(port, sizeof(port), "%d", a->port);
+	if (getsockname(fd, (struct sockaddr *)&have, &n) < 0 || getaddrinfo(a->host, port, &want, &got) != 0)
+		return false;
+	same = n == got->ai_addrlen && memcmp(&have, got->ai_addr, n) == 0;
+	freeaddrinfo(got);
+	return same;
+}

@@ -11,4 +11,7 @@
  */
 int bind_listen(const struct listen_address *a, const char *text, const char *setting, struct fail *f);
 
+/* Whether a listening socket is on that address: one that was handed over. */
+bool bind_is_at(int fd, const struct listen_address *a);
+
 #endif

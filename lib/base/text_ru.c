@@ -1018,6 +1018,13 @@ const struct text_entry text_ru[] = {
 	  { "%s — не файл, в который можно дописывать строки" } },
 	{ "append to %s", { "не удалось дописать в %s" } },
 
+	/* lib/base/handover.c */
+	{ "the path of the state folder is too long for a unix socket in it",
+	  { "путь к папке состояния слишком длинный для unix-сокета в ней" } },
+	{ "signal process %ld", { "сигнал процессу %ld" } },
+	{ "process %ld does not give its listening sockets",
+	  { "процесс %ld не отдаёт свои слушающие сокеты" } },
+
 	/* lib/base/json.c */
 	{ "line %d: bad JSON: %s", { "строка %d: ошибка в JSON: %s" } },
 	{ "control character in a string", { "управляющий символ в строке" } },

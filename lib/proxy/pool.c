@@ -1,6 +1,7 @@
 #include "proxy/pool.h"
 
 #include "base/clock.h"
+#include "base/handover.h"
 #include "base/notify.h"
 #include "base/program.h"
 #include "books/events.h"
@@ -452,6 +453,22 @@ begin_renewal(struct pool *p)
 	p->renewing = true;
 }
 
+/* A successor takes the listening sockets: we end as after SIGTERM, and no client notices. */
+static void
+hand_over_sockets(struct pool *p)
+{
+	struct passed sockets[POOL_LISTENERS_MAX] = { 0 };
+	int asking;
+
+	for (int i = 0; i < p->listener_count; i++)
+		sockets[i].fd = p->listeners[i].fd;
+	asking = handover_give(p->config->state_dir, sockets, p->listener_count);
+	if (asking < 0)
+		return;
+	begin_stop(p);
+	close(asking);
+}
+
 static void
 on_signal(struct pool *p)
 {
@@ -462,7 +479,9 @@ on_signal(struct pool *p)
 			reap();
 		else if (si.ssi_signo == SIGHUP)
 			begin_renewal(p);
-		else if (!p->stopping)
+		else if (si.ssi_signo == SIGUSR2 && !p->stopping)
+			hand_over_sockets(p);
+		else if (si.ssi_signo != SIGUSR2 && !p->stopping)
 			begin_stop(p);
 	}
 }
@@ -561,6 +580,7 @@ pool_run(const struct pool_listener *listeners, int count, int ready_fd, const s
 	sigaddset(&mine, SIGCHLD);
 	sigaddset(&mine, SIGTERM);
 	sigaddset(&mine, SIGINT);
+	sigaddset(&mine, SIGUSR2);
 	if (!program_has_terminal())
 		sigaddset(&mine, SIGHUP);
 	sigprocmask(SIG_BLOCK, &mine, &p.old_mask);

@@ -13,7 +13,7 @@
  * When it accepts, it tells systemd, and a supervisor that waits on ready_fd (-1: none). Returns in the parent,
  * never in a handler:
  * - POOL_STOPPED after SIGTERM or SIGINT: it stopped accepting and let running answers finish for
- *   KMI_PROXY_DRAIN_SECONDS;
+ *   KMI_PROXY_DRAIN_SECONDS; or after SIGUSR2, when a successor has taken the listening sockets (base/handover.h);
  * - POOL_RENEWED after SIGHUP (where no terminal sends it): the caller becomes a fresh image of itself on the same
  *   socket, with settings read anew. Handlers that are busy end their answers beside it, however long those take,
  *   and nobody waits.

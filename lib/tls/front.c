@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/handover.h"
 #include "base/notify.h"
 #include "base/program.h"
 #include "base/stamp.h"
@@ -168,6 +169,19 @@ reap(struct front *fr)
 
 /* ---- beginning anew ----------------------------------------------------------------------------------------- */
 
+/* Those of our clients, and those of our pool. */
+static int
+all_sockets(const struct front *fr, struct passed all[2 * PASSED_MAX])
+{
+	int n = 0;
+
+	for (int i = 0; i < fr->count; i++)
+		all[n++] = fr->listeners[i];
+	for (int i = 0; i < fr->backend.count; i++)
+		all[n++] = fr->backend.sockets[i];
+	return n;
+}
+
 static bool
 settings_are_good(void)
 {
@@ -197,14 +211,11 @@ begin_anew(struct front *fr)
 	struct passed all[2 * PASSED_MAX];
 	char text[48];
 	struct fail f;
-	int n = 0;
+	int n;
 
 	if (!settings_are_good())
 		return;
-	for (int i = 0; i < fr->count; i++)
-		all[n++] = fr->listeners[i];
-	for (int i = 0; i < fr->backend.count; i++)
-		all[n++] = fr->backend.sockets[i];
+	n = all_sockets(fr, all);
 	snprintf(text, sizeof(text), "%ld:%d", (long)fr->backend.pool, fr->children);
 	if (n > PASSED_MAX || setenv(ANEW, text, 1) < 0) {
 		program_warn(CLIENT_PROGRAM, "the old settings stay: too many sockets");
@@ -245,6 +256,22 @@ begin_stop(struct front *fr)
 		kill(fr->backend.pool, SIGTERM);
 }
 
+/*
+ * A successor takes the sockets: we end as after SIGTERM. Who is still at his handshake here is served by the pool that has
+ * ours by then.
+ */
+static void
+hand_over_sockets(struct front *fr)
+{
+	struct passed all[2 * PASSED_MAX];
+	int asking = handover_give(fr->config->state_dir, all, all_sockets(fr, all));
+
+	if (asking < 0)
+		return;
+	begin_stop(fr);
+	close(asking);
+}
+
 static void
 take_signals(struct front *fr)
 {
@@ -255,6 +282,8 @@ take_signals(struct front *fr)
 			continue;
 		else if (si.ssi_signo == SIGHUP)
 			begin_anew(fr);
+		else if (si.ssi_signo == SIGUSR2)
+			hand_over_sockets(fr);
 		else
 			begin_stop(fr);
 }
@@ -333,6 +362,7 @@ watch_signals(struct front *fr, struct fail *f)
 	sigaddset(&mine, SIGCHLD);
 	sigaddset(&mine, SIGTERM);
 	sigaddset(&mine, SIGINT);
+	sigaddset(&mine, SIGUSR2);
 	if (!program_has_terminal())
 		sigaddset(&mine, SIGHUP);
 	sigprocmask(SIG_BLOCK, &mine, NULL);
