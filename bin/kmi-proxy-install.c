@@ -289,6 +289,21 @@ put_state_folder(struct manager *m, struct fail *f)
 	return rc;
 }
 
+/*
+ * The sandbox of a machine's service knows no users but its own and root. Where the user at a unix socket counts, it has to
+ * know all.
+ */
+static int
+put_users(struct manager *m, struct fail *f)
+{
+	static const char *const services[] = { "kmi-proxy@.service", "kmi-proxy-pool.service", "kmi-tls.service" };
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < sizeof(services) / sizeof(*services); i++)
+		rc = put_drop_in(m, services[i], m->c->proxy_unix_users[0] ? "[Service]\nPrivateUsers=no\n" : "", f);
+	return rc;
+}
+
 /* ---- the machine: user, folders, settings ------------------------------------------------------------------- */
 
 static int
@@ -416,7 +431,7 @@ put_in_place(struct manager *m, struct fail *f)
 
 	if (!m->user && prepare_machine(f) < 0)
 		return -1;
-	if (put_units(m, f) < 0 || (m->user && put_state_folder(m, f) < 0))
+	if (put_units(m, f) < 0 || (m->user ? put_state_folder(m, f) : put_users(m, f)) < 0)
 		return -1;
 	if (!config_listen_is_tls(m->c) && put_address(m, socket, &m->c->listen, "127.0.0.1:54123", f) < 0)
 		return -1;

@@ -9,6 +9,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#define NOBODY 65534		/* the kernel's overflowuid */
+
 bool
 peer_is_loopback4(uint32_t network_order)
 {
@@ -106,6 +108,26 @@ ask(int (*question)(int, struct sockaddr *, socklen_t *), int fd, union peer_add
 	return 0;
 }
 
+/*
+ * In a user namespace (PrivateUsers= in a unit, a container) everybody it does not know bears the number of "nobody", who may
+ * then be anybody. The first namespace knows all there are.
+ */
+static bool
+may_be_anybody(uid_t uid)
+{
+	unsigned long inside, outside, count = 0;
+	FILE *map;
+
+	if (uid != NOBODY)
+		return false;
+	map = fopen("/proc/self/uid_map", "re");
+	if (map && fscanf(map, "%lu %lu %lu", &inside, &outside, &count) != 3)
+		count = 0;
+	if (map)
+		fclose(map);
+	return count < UINT32_MAX;
+}
+
 void
 peer_of_socket(int fd, struct peer *p)
 {
@@ -118,7 +140,7 @@ peer_of_socket(int fd, struct peer *p)
 	else if (errno == ENOTSOCK)	/* a pipe */
 		p->local_address.any.sa_family = p->remote_address.any.sa_family = AF_UNIX;
 	conclude(p);
-	if (p->unix_socket && getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &n) == 0)
+	if (p->unix_socket && getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &n) == 0 && !may_be_anybody(who.uid))
 		p->uid = who.uid;
 }
 

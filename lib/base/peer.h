@@ -38,7 +38,7 @@ struct peer {
 	bool tls;		/* encrypted up to us, or up to the front that told so */
 	char local[80];		/* our end and theirs for the log: "127.0.0.1:54123", "[::1]:1", "unix", "?" */
 	char remote[80];
-	uid_t uid;		/* who is at the other end of a unix socket, else (uid_t)-1 */
+	uid_t uid;		/* who is at the other end of a unix socket; (uid_t)-1: it is none, or he is not known here */
 	union peer_address local_address, remote_address;
 };
 

@@ -165,6 +165,16 @@ unserve
 serve @kmi-test-$$ kmi-handle KMI_PROXY_UNIX_USERS=nobody
 is "$(as 65534 @kmi-test-$$) $(as 1 @kmi-test-$$)" "200 403 user_not_allowed" "an abstract socket, which has no permissions: the same"
 unserve
+if unshare -U -r true 2>/dev/null; then
+	KMI_DRY_RUN=1 KMI_PROXY_UNIX_USERS=nobody,root unshare -U -r python3 "$D/listen.py" "$D/sock" "$BIN/kmi-handle" 2>>"$D/server.err" &
+	SERVER=$!
+	started+=($SERVER)
+	until_true 10 grep -qF "$D/sock" /proc/net/unix
+	is "$(as 0 "$D/sock")" 200 "in a user namespace: a user it knows"
+	is "$(as 1 "$D/sock")" "403 user_not_allowed" "whom it does not know is not taken for nobody"
+	is "$(as 65534 "$D/sock")" "403 user_not_allowed" "nor is nobody himself"
+	unserve
+fi
 for how in "a pool" "a handler each"; do
 	[ "$how" = "a pool" ] && path=$D/sock || path=@kmi-tls-test-$$
 	if [ "$how" = "a pool" ]; then
