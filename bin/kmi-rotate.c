@@ -20,10 +20,12 @@
 #include "show/words.h"
 
 #include <errno.h>
+#include <libgen.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -63,6 +65,7 @@ static const struct option options[] = {
 struct written {
 	char *path;
 	bool changed;
+	bool closed;		/* others could read it */
 	struct fail fail;
 };
 
@@ -180,44 +183,62 @@ new_content(const struct turn *t, struct str old, struct buf *out, struct fail *
 
 /* The backup stands beside it, so that one rename undoes it all. */
 static int
-replace(const char *path, struct str old, struct str text, struct fail *f)
+back_up(const char *path, struct str old, struct fail *f)
 {
 	char *backup = NULL;
-	int rc = 0;
+	int rc;
 
-	if (old.n) {
-		if (asprintf(&backup, "%s.bak", path) < 0)
-			return fail_memory(f);
-		rc = file_replace(backup, old, true, f);
-		free(backup);
-	}
-	return rc == 0 ? file_replace(path, text, true, f) : -1;
+	if (!old.n)
+		return 0;
+	if (asprintf(&backup, "%s.bak", path) < 0)
+		return fail_memory(f);
+	rc = file_replace(backup, old, true, f);
+	free(backup);
+	return rc;
 }
 
 static int
-write_config(const struct turn *t, const char *path, bool *changed, struct fail *f)
+make_folder(const char *path, struct fail *f)
+{
+	char *folder = strdup(path);
+	int rc = folder ? file_mkdirs(dirname(folder), f) : fail_memory(f);
+
+	free(folder);
+	return rc;
+}
+
+/* Its place may be a link: that stays, and what it names is written. */
+static int
+write_config(const struct turn *t, struct written *w)
 {
 	struct buf old = BUF(CLIENT_CONFIG_MAX), text = BUF(CLIENT_CONFIG_MAX);
-	char *folder = strdup(path), *slash = folder ? strrchr(folder, '/') : NULL;
+	struct fail *f = &w->fail;
+	char *target = file_target(w->path);
+	struct stat st;
+	bool there;
 	int rc = -1;
 
-	if (slash)
-		*slash = '\0';
-	if (file_read(path, CLIENT_CONFIG_MAX - 1, &old, NULL, f) < 0) {
-		if (errno != ENOENT)
-			goto out;
-		*f = (struct fail){ 0 };	/* one that is not there is made */
+	if (!target) {
+		fail_sys(f, "follow the link %s", w->path);
+		goto out;
 	}
-	if (!slash || file_mkdirs(folder, f) < 0 || new_content(t, buf_view(&old), &text, f) < 0)
+	there = stat(target, &st) == 0;
+	if (there ? file_read(target, CLIENT_CONFIG_MAX - 1, &old, NULL, f) < 0 : make_folder(w->path, f) < 0)
+		goto out;
+	if (new_content(t, buf_view(&old), &text, f) < 0)
 		goto out;
 	if (buf_bad(&text)) {
 		fail_memory(f);
 		goto out;
 	}
-	*changed = !str_eq(buf_view(&old), buf_view(&text));
-	rc = *changed ? replace(path, buf_view(&old), buf_view(&text), f) : 0;
+	w->changed = !there || !str_eq(buf_view(&old), buf_view(&text));
+	w->closed = there && st.st_mode & 077;
+	if (w->changed)
+		rc = back_up(w->path, buf_view(&old), f) < 0 ? -1 : file_replace(target, buf_view(&text), true, f);
+	else
+		rc = w->closed && chmod(target, 0600) < 0 ? fail_sys(f, "chmod %s", target) : 0;
 out:
-	free(folder);
+	free(target);
 	buf_wipe(&old);
 	buf_wipe(&text);
 	return rc;
@@ -239,7 +260,7 @@ write_configs(struct turn *t)
 		}
 		w->path = path;
 		t->written_count++;
-		if (write_config(t, path, &w->changed, &w->fail) < 0)
+		if (write_config(t, w) < 0)
 			rc = -1;
 		else if (w->changed)
 			event_audit(t->c, "config_written", "path", path, "label", label_of(t, t->rank.chosen), NULL);
@@ -325,6 +346,11 @@ put_text(const struct turn *t, const struct look *look, struct buf *out)
 			continue;
 		buf_reset(&line);
 		buf_printf(&line, w->changed ? _("written into %s") : _("%s has it already"), w->path);
+		put_line(out, look, &line);
+		if (!w->closed)
+			continue;
+		buf_reset(&line);
+		buf_printf(&line, _("others could read %s; it is its owner's alone now"), w->path);
 		put_line(out, look, &line);
 	}
 	if (t->c->dry_run && t->c->write_config)
@@ -457,6 +483,7 @@ rotate(const struct config *c, const char *to, bool json, const struct look *loo
 	for (size_t i = 0; i < t.written_count; i++) {
 		if (t.written[i].fail.kind != FAIL_NONE) {
 			fail_set(&f, t.written[i].fail.kind, "%s is left as it was: %s", t.written[i].path, t.written[i].fail.text);
+			memcpy(f.hint, t.written[i].fail.hint, sizeof(f.hint));
 			(void)program_fail(NAME, &f);
 		}
 		free(t.written[i].path);

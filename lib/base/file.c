@@ -17,6 +17,8 @@
 #include <sys/time.h>
 #include <unistd.h>
 
+#define LINKS_MAX 40	/* as many as the kernel follows */
+
 void
 file_stamp_of(struct file_stamp *s, const struct stat *st)
 {
@@ -177,15 +179,77 @@ make_folder(const char *path)
 	return rc;
 }
 
+/* Whose a file is, or, when it is not there, whose the folder is that it would be made in. */
+static bool
+is_of(const char *path, uid_t uid)
+{
+	char *copy;
+	struct stat st;
+	bool yes;
+
+	if (lstat(path, &st) == 0)
+		return st.st_uid == uid;
+	if (!(copy = strdup(path)))
+		return false;
+	yes = stat(dirname(copy), &st) == 0 && st.st_uid == uid;
+	free(copy);
+	return yes;
+}
+
+/* One link on; NULL with errno: EINVAL when path is no link. */
+static char *
+follow(const char *path)
+{
+	char to[PATH_MAX], *copy = NULL, *next = NULL;
+	ssize_t n = readlink(path, to, sizeof(to) - 1);
+	struct stat st;
+
+	if (n < 0)
+		return NULL;
+	to[n] = '\0';
+	if (to[0] == '/')
+		next = strdup(to);
+	else if ((copy = strdup(path)))
+		next = file_join(dirname(copy), to);
+	free(copy);
+	if (next && geteuid() == 0 && (lstat(path, &st) < 0 || (st.st_uid != 0 && !is_of(next, st.st_uid)))) {
+		free(next);
+		errno = EPERM;
+		return NULL;
+	}
+	return next;
+}
+
+char *
+file_target(const char *path)
+{
+	char *at = strdup(path), *next;
+
+	for (int links = 0; at && links < LINKS_MAX; links++) {
+		next = follow(at);
+		/* No link; or what bars it will bar what is done with the file too. */
+		if (!next && errno != EPERM && errno != ENOMEM)
+			return at;
+		free(at);
+		at = next;
+		if (!at)
+			return NULL;
+	}
+	free(at);
+	errno = ELOOP;
+	return NULL;
+}
+
 int
 file_replace(const char *path, struct str content, bool sync, struct fail *f)
 {
-	char *real = realpath(path, NULL), *temp = NULL, *folder = NULL;
-	const char *target = real ? real : path;
+	char *target = file_target(path), *temp = NULL, *folder = NULL;
 	char id[DIGEST_ID_SIZE];
 	int fd = -1, rc = -1;
 	bool made = false;
 
+	if (!target)
+		return fail_sys(f, "follow the link %s", path);
 	digest_random(id);
 	id[8] = '\0';
 	if (asprintf(&temp, "%s.tmp.%s", target, id) < 0) {
@@ -233,7 +297,7 @@ out:
 	}
 	free(folder);
 	free(temp);
-	free(real);
+	free(target);
 	return rc;
 }
 

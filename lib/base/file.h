@@ -32,9 +32,15 @@ int file_read(const char *path, size_t max, struct buf *out, struct file_stamp *
 int file_read_at(int dir, const char *name, size_t max, struct buf *out, struct file_stamp *stamp, struct fail *f);
 
 /*
+ * The file that path names in the end: symbolic links at its last part are followed, also to what is not there yet. Root
+ * follows no link of another user to what is not that user's (EPERM). Caller frees; NULL with errno.
+ */
+char *file_target(const char *path);
+
+/*
  * Puts new content in the place of path, all or nothing: a temporary file in
  * the same folder, written, synced to disk when `sync` is set, renamed. A
- * symbolic link at path is followed first, so that it stays one.
+ * symbolic link at path is followed first (file_target), so that it stays one.
  */
 int file_replace(const char *path, struct str content, bool sync, struct fail *f);
 

@@ -550,6 +550,8 @@ const struct text_entry text_ru[] = {
 	{ "%s is the active key now: %s", { "%s теперь активный ключ: %s" } },
 	{ "written into %s", { "записан в %s" } },
 	{ "%s has it already", { "в %s он уже есть" } },
+	{ "others could read %s; it is its owner's alone now",
+	  { "%s могли читать другие; теперь его читает только владелец" } },
 	{ "this is a dry run: the Kimi CLI's config is left alone\n",
 	  { "холостой режим: конфигурация Kimi CLI не тронута\n" } },
 	{ "rotation is automatic: it counts once that is off (kmi rotate off)\n",
@@ -1011,6 +1013,7 @@ const struct text_entry text_ru[] = {
 	{ "sync %s", { "не удалось сохранить на диск %s" } },
 	{ "rename %s to %s", { "не удалось переименовать %s в %s" } },
 	{ "create folder %s", { "не удалось создать каталог %s" } },
+	{ "follow the link %s", { "не удалось пройти по ссылке %s" } },
 	{ "lock", { "не удалось поставить замок на файл" } },
 	{ "another process holds the lock", { "замок держит другой процесс" } },
 	{ "another process held the lock for %d ms", { "другой процесс держал замок дольше %d мс" } },
@@ -1543,6 +1546,10 @@ const struct text_entry text_ru[] = {
 	{ "usage unknown", { "расход неизвестен" } },
 
 	/* lib/keys/client_config.c */
+	{ "line %d: %s is written in a form that cannot be changed in place",
+	  { "строка %d: %s записан так, что на месте его не изменить" } },
+	{ "take it out of the file, then run kmi rotate again",
+	  { "уберите это из файла и снова вызовите kmi rotate" } },
 	{ "its providers are written in a form that cannot be changed in place",
 	  { "провайдеры записаны в нём так, что на месте их не изменить" } },
 

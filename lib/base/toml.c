@@ -365,7 +365,11 @@ step(struct parser *p, struct toml *table, enum made made)
 			bad(p, "a dotted key may not add to a table that has its own header");
 			return NULL;
 		}
-		t->made = MADE_DOTTED;
+		if (t->made == MADE_IMPLIED) {
+			t->made = MADE_DOTTED;
+			t->from = p->key_from;
+			t->to = p->key_to;
+		}
 	}
 	return t;
 }

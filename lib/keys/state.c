@@ -184,12 +184,13 @@ sync_folder(char *path)
 static int
 replace(struct state_file *sf, struct buf *text, bool sync, struct fail *f)
 {
-	char *real = realpath(sf->path, NULL), *temp = NULL;
-	const char *target = real ? real : sf->path;
+	char *target = file_target(sf->path), *temp = NULL;
 	long long values[HEAD_FIELDS];
 	struct stat st;
 	int fd = -1, rc = -1;
 
+	if (!target)
+		return fail_sys(f, "follow the link %s", sf->path);
 	if (asprintf(&temp, "%s.tmp", target) < 0) {
 		temp = NULL;
 		fail_memory(f);
@@ -233,7 +234,7 @@ out:
 		close(fd);
 	}
 	free(temp);
-	free(real);
+	free(target);
 	return rc;
 }
 

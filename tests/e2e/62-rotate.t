@@ -50,6 +50,8 @@ is "$(stat -c %a "$config")" 600 "the Kimi CLI's config is written, for its owne
 is "$(python3 -c 'import sys, tomllib; p = tomllib.load(open(sys.argv[1], "rb"))["providers"]["kimi-for-coding"]; print(p["type"], p["api_key"], p["base_url"])' "$config")" \
 	"kimi sk-fake-b-000b $KMI_UPSTREAM_BASE_URL" "from nothing"
 is "$(cat "$D/err")" "" "which is no error"
+is "$(python3 -c 'import sys, tomllib; c = tomllib.load(open(sys.argv[1], "rb")); m = c["models"][c["default_model"]]; print(m["provider"], m["model"], m["max_context_size"])' "$config")" \
+	"kimi-for-coding kimi-for-coding 262144" "with a model of it, without which no client starts"
 has "$(cat "$D/out")" "written into $config" "and is said"
 has "$(cat "$D/state/logs/kmi.log")" config_written "an audit event"
 ok "without the key" eval '! grep -q sk-fake "$D/state/logs/kmi.log"'
@@ -66,6 +68,11 @@ is "$(stat -c %a "$config.bak")" 600 "for its owner alone"
 has "$(cat "$HOME/.kimi-code/config.toml")" sk-fake-a-000a "and that of kimi-code, which is there"
 rot --to a
 has "$(cat "$D/out")" "$config has it already" "nothing to do is said"
+ok "and no more than that" eval '! grep -q "others could" "$D/out"'
+chmod 644 "$config"
+rot --to a
+is "$? $(stat -c %a "$config")" "0 600" "one that others can read is closed, though the key is there"
+has "$(cat "$D/out")" "others could read $config" "and that is said"
 # a toml key file is copied
 printf 'default_model = "z"\n[providers.moonshot-ai]\ntype = "kimi"\napi_key = "sk-fake-t-000t"\nbase_url = "%s"\n' "$KMI_UPSTREAM_BASE_URL" >"$D/auths/t.toml"
 rot --to t
@@ -75,7 +82,27 @@ mv "$config" "$D/elsewhere.toml"; ln -s "$D/elsewhere.toml" "$config"
 rot --to b
 ok "a link stays one" test -L "$config"
 has "$(cat "$D/elsewhere.toml")" sk-fake-b-000b "and what it points to is written"
+rm "$config" "$D/elsewhere.toml"; ln -s "$D/elsewhere.toml" "$config"
+rot --to a
+is "$? $(readlink "$config")" "0 $D/elsewhere.toml" "also one to a file that is not there"
+has "$(cat "$D/elsewhere.toml")" sk-fake-a-000a "which is made"
+chmod 644 "$D/elsewhere.toml"
+rot --to a
+is "$(stat -c %a "$D/elsewhere.toml")" 600 "and closed"
+rm "$config"; ln -s "$D/nowhere/config.toml" "$config"
+rot --to a
+is "$? $(readlink "$config")" "1 $D/nowhere/config.toml" "one into a folder that is not there is left alone"
+has "$(cat "$D/err")" "$D/nowhere" "and that is said"
+rm "$config"; ln -s config.toml "$config"
+rot --to a
+is "$? $(readlink "$config")" "1 config.toml" "so is one to itself"
 rm "$config"
+printf '[providers.moonshot-ai]\n[providers.moonshot-ai.api_key]\nx = 1\n' >"$config"; cp "$config" "$D/before"
+rot --to a
+is $? 1 "a form that a value cannot be put into"
+ok "is left alone" cmp "$D/before" "$config"
+has "$(cat "$D/err")" "line 2: api_key is written in a form" "said where"
+has "$(cat "$D/err")" "hint: take it out" "and what to do"
 printf '[providers\n' >"$config"; cp "$config" "$D/before"
 rot --to c
 is "$? $(active)" "1 2" "one that does not parse fails, the rotation is done"
