@@ -2,7 +2,7 @@
  * kmi-rotate: whose turn it is, by hand; and rotation by itself, on and off.
  *
  *	kmi-rotate [--to LABEL] [--json | --plain]
- *	kmi-rotate auto | off
+ *	kmi-rotate auto | off [--json]
  *
  * Without a word it takes the key that serves best (keys/rank), makes it the
  * active one, writes it into the Kimi CLI's config, and says why.
@@ -20,6 +20,7 @@
 #include "show/words.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <libgen.h>
 #include <limits.h>
 #include <stdio.h>
@@ -31,17 +32,18 @@
 
 #define NAME "kmi-rotate"
 #define TEXT_MAX (64u << 20)
+#define TURN_WAIT_MS 10000
 
 static const char usage[] =
     "usage: kmi rotate [--to LABEL] [--json | --plain]\n"
-    "       kmi rotate auto | off\n"
+    "       kmi rotate auto | off [--json]\n"
     "\n"
     "Makes the key that serves best the active one: by status, by what is left of its\n"
     "quota, by its errors; where these tie, the next one in turn (KMI_ROTATE_ON_TIE).\n"
     "Then writes it into the Kimi CLI's config (KMI_WRITE_CONFIG; not in dry run).\n"
     "\n"
-    "  auto        from now on every request takes the next key\n"
-    "              (KMI_AUTO_ROTATE_ALLOWED)\n"
+    "  auto        from now on every request takes the next key, if that is allowed\n"
+    "              (KMI_AUTO_ROTATE_ALLOWED); kmi e2e tries it (KMI_AUTO_ROTATE_E2E)\n"
     "  off         no longer: the active key serves while it is fit\n"
     "  --to LABEL  this key and no other\n"
     "  --json      what was done, for scripts\n"
@@ -80,23 +82,6 @@ struct turn {
 	size_t written_count;
 };
 
-/* ---- the books ---- */
-
-/* Changes the policy in the books, for good before it returns. */
-static int
-change_books(const struct config *c, long long active, int automatic, struct fail *f)
-{
-	struct state_change ch;
-
-	if (state_begin(&ch, c->state_dir, f) < 0)
-		return -1;
-	if (active >= 0)
-		ch.state.head.active_index = active;
-	if (automatic >= 0)
-		ch.state.head.auto_rotate = automatic;
-	return state_commit(&ch, true, f);
-}
-
 /* ---- why ---- */
 
 static const char *
@@ -132,6 +117,9 @@ put_reason(const struct turn *t, struct buf *out)
 		return;
 	case RANK_CURRENT_UNFIT:
 		buf_printf(out, _("%s cannot serve now"), other);
+		return;
+	case RANK_CURRENT_GONE:
+		buf_puts(out, _("the key that was active is no longer in the pool"));
 		return;
 	case RANK_STATUS:
 		buf_printf(out, _("%s is %s, %s is %s"), chosen, _(fitness_name(t->roster.fit[to].fitness)), other,
@@ -368,7 +356,7 @@ static const char *
 why_name(const struct turn *t)
 {
 	static const char *const names[] = { [RANK_NOBODY] = "nobody_fit", [RANK_ONLY] = "only_one_fit",
-		[RANK_CURRENT_UNFIT] = "current_unfit", [RANK_STATUS] = "status", [RANK_QUOTA] = "quota",
+		[RANK_CURRENT_UNFIT] = "current_unfit", [RANK_CURRENT_GONE] = "current_gone", [RANK_STATUS] = "status", [RANK_QUOTA] = "quota",
 		[RANK_ERRORS] = "errors", [RANK_TIE] = "tie", [RANK_TURN] = "turn" };
 
 	return t->named ? "named" : names[t->rank.why];
@@ -426,18 +414,25 @@ find_label(const struct turn *t, const char *label, size_t *place)
 }
 
 static int
+check_pool(const struct turn *t, struct fail *f)
+{
+	if (t->roster.auths.count)
+		return 0;
+	if (t->roster.no_keys.kind != FAIL_NONE)
+		*f = t->roster.no_keys;
+	else
+		fail_set(f, FAIL_INPUT, "no usable key file in %s", t->c->auths_dir);
+	return fail_hint(f, "kmi keys tells what was skipped, and why");
+}
+
+/* By the books as they are under the lock: who rotates at the same time goes on from here. */
+static int
 choose(struct turn *t, const char *to, int *code, struct fail *f)
 {
 	const struct roster *r = &t->roster;
 
-	if (r->auths.count == 0) {
-		if (r->no_keys.kind != FAIL_NONE)
-			*f = r->no_keys;
-		else
-			fail_set(f, FAIL_INPUT, "no usable key file in %s", t->c->auths_dir);
-		fail_hint(f, "kmi keys tells what was skipped, and why");
-		return -1;
-	}
+	t->before = r->state.head.active_index >= 0 ? (size_t)r->state.head.active_index : 0;
+	t->automatic = r->state.head.auto_rotate && t->c->auto_rotate_allowed;
 	if (to) {
 		t->named = true;
 		if ((*code = find_label(t, to, &t->rank.chosen)))
@@ -450,10 +445,73 @@ choose(struct turn *t, const char *to, int *code, struct fail *f)
 	rank_choose(r->keys, r->fit, r->auths.count, t->before, t->c->rotate_on_tie, &t->rank);
 	if (t->rank.why == RANK_NOBODY) {
 		fail_set(f, FAIL_BUSY, "no key is fit to serve now");
-		fail_hint(f, "kmi keys tells why and until when; kmi unlock LABEL lifts a lock");
-		return -1;
+		return fail_hint(f, "kmi keys tells why and until when; kmi unlock LABEL lifts a lock");
 	}
 	return 0;
+}
+
+static int
+take_turn(struct turn *t, const char *to, int *code, struct fail *f)
+{
+	struct state_change ch;
+	int rc;
+
+	if (check_pool(t, f) < 0 || state_begin(&ch, t->c->state_dir, f) < 0)
+		return -1;
+	roster_again(&t->roster, t->c, clock_wall());
+	rc = choose(t, to, code, f);
+	if (rc < 0 || *code) {
+		state_abort(&ch);
+		return rc;
+	}
+	ch.state.head.active_index = (long long)t->rank.chosen;
+	return state_commit(&ch, true, f);
+}
+
+static void
+audit(const struct turn *t)
+{
+	const char *from = t->before < t->roster.auths.count ? t->roster.auths.keys[t->before].label : "none";
+
+	event_audit(t->c, "rotate", "from", from, "to", label_of(t, t->rank.chosen), "why", why_name(t), NULL);
+}
+
+static int
+report(const struct turn *t, bool json, const struct look *look, struct buf *out)
+{
+	struct fail f;
+
+	for (size_t i = 0; i < t->written_count; i++) {
+		const struct written *w = &t->written[i];
+
+		if (w->fail.kind == FAIL_NONE)
+			continue;
+		fail_set(&f, w->fail.kind, "%s is left as it was: %s", w->path, w->fail.text);
+		memcpy(f.hint, w->fail.hint, sizeof(f.hint));
+		(void)program_fail(NAME, &f);
+	}
+	if (json)
+		put_json(t, out);
+	else if (put_text(t, look, out) < 0)
+		return 1;
+	return 0;
+}
+
+/* Until closed, no other rotation begins: the config of the Kimi CLI is to hold the key that the books name. */
+static int
+alone(const struct config *c, struct fail *f)
+{
+	char *path = file_join(c->state_dir, "rotate.lock");
+	int fd = -1;
+
+	if (!path)
+		return fail_memory(f);
+	if (file_mkdirs(c->state_dir, f) == 0)
+		fd = file_lock(path, TURN_WAIT_MS, f);
+	if (fd < 0 && f->kind == FAIL_BUSY)
+		fail_hint(f, "fuser %s names the process", path);
+	free(path);
+	return fd;
 }
 
 static int
@@ -461,88 +519,90 @@ rotate(const struct config *c, const char *to, bool json, const struct look *loo
 {
 	struct turn t = { .c = c };
 	struct fail f = { 0 };
-	int code = 0;
+	int lock = alone(c, &f), code = 0;
 
-	if (roster_load(&t.roster, c, clock_wall(), &f) < 0)
-		return program_fail(NAME, &f);
-	t.before = t.roster.state.head.active_index >= 0 ? (size_t)t.roster.state.head.active_index : 0;
-	t.automatic = t.roster.state.head.auto_rotate && c->auto_rotate_allowed;
-	if (choose(&t, to, &code, &f) < 0) {
+	if (lock < 0 || roster_load(&t.roster, c, clock_wall(), &f) < 0) {
 		code = program_fail(NAME, &f);
-	} else if (code == 0 && change_books(c, (long long)t.rank.chosen, -1, &f) < 0) {
-		code = program_fail(NAME, &f);
-	} else if (code == 0) {
-		event_audit(c, "rotate", "from", label_of(&t, t.before), "to", label_of(&t, t.rank.chosen), "why", why_name(&t), NULL);
+	} else {
+		if (t.roster.no_books.kind == FAIL_INPUT)
+			program_warn(NAME, "state.json: %s", t.roster.no_books.text);
+		if (take_turn(&t, to, &code, &f) < 0)
+			code = program_fail(NAME, &f);
+	}
+	if (code == 0) {
+		audit(&t);
 		if (c->write_config && !c->dry_run && write_configs(&t) < 0)
 			code = 1;
-		if (json)
-			put_json(&t, out);
-		else if (put_text(&t, look, out) < 0)
-			code = 1;
+		code |= report(&t, json, look, out);
 	}
-	for (size_t i = 0; i < t.written_count; i++) {
-		if (t.written[i].fail.kind != FAIL_NONE) {
-			fail_set(&f, t.written[i].fail.kind, "%s is left as it was: %s", t.written[i].path, t.written[i].fail.text);
-			memcpy(f.hint, t.written[i].fail.hint, sizeof(f.hint));
-			(void)program_fail(NAME, &f);
-		}
+	for (size_t i = 0; i < t.written_count; i++)
 		free(t.written[i].path);
-	}
 	roster_free(&t.roster);
+	if (lock >= 0)
+		close(lock);
 	return code;
 }
 
 /* ---- by itself ---- */
 
-/* kmi-e2e beside this program: rotation is not believed before it was seen. */
+/* kmi-e2e beside this program: rotation is not believed before it was seen. What it says is for people. */
 static int
-check_rotation(void)
+try_out(bool quiet, struct fail *f)
 {
 	char path[PATH_MAX];
-	ssize_t n = readlink("/proc/self/exe", path, sizeof(path) - sizeof("/kmi-e2e"));
-	char *slash;
 	pid_t child;
 	int status = 0;
 
-	path[n < 0 ? 0 : n] = '\0';
-	slash = strrchr(path, '/');
-	if (!slash)
-		return 0;
-	strcpy(slash, "/kmi-e2e");
-	if (access(path, X_OK) < 0)
-		return 0;
+	if (program_beside("kmi-e2e", path, sizeof(path), f) < 0)
+		return -1;
 	fflush(NULL);
 	child = fork();
 	if (child == 0) {
+		int nowhere = quiet ? open("/dev/null", O_WRONLY) : -1;
+
+		if (nowhere >= 0)
+			dup2(nowhere, STDOUT_FILENO);
 		execl(path, "kmi-e2e", (char *)NULL);
 		_exit(127);
 	}
-	while (child > 0 && waitpid(child, &status, 0) < 0 && errno == EINTR)
+	if (child < 0)
+		return fail_sys(f, "run %s", path);
+	while (waitpid(child, &status, 0) < 0 && errno == EINTR)
 		;
-	return child > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : 1;
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
+		return 0;
+	fail_set(f, FAIL_INPUT, "rotation is automatic, but it did not pass the test");
+	return fail_hint(f, "kmi e2e repeats it, kmi rotate off goes back to manual rotation");
 }
 
 static int
 set_automatic(const struct config *c, bool on, bool json)
 {
+	bool try = on && c->auto_rotate_e2e;
+	struct state_change ch;
 	struct fail f = { 0 };
+	int rc = 0;
 
 	if (on && !c->auto_rotate_allowed) {
 		fail_set(&f, FAIL_INPUT, "automatic rotation is not allowed here");
 		fail_hint(&f, "KMI_AUTO_ROTATE_ALLOWED=1 allows it, in the environment or in kmi.config.toml");
 		return program_fail(NAME, &f);
 	}
-	if (change_books(c, -1, on, &f) < 0)
+	if (state_begin(&ch, c->state_dir, &f) < 0)
+		return program_fail(NAME, &f);
+	ch.state.head.auto_rotate = on;
+	if (state_commit(&ch, true, &f) < 0)
 		return program_fail(NAME, &f);
 	event_audit(c, on ? "auto_on" : "auto_off", NULL);
-	if (json)
-		printf("{\"auto_rotate\": %s}\n", on ? "true" : "false");
-	else
+	if (!json)
 		puts(on ? _("rotation is automatic: every request takes the next key") :
 			  _("rotation is manual: the active key serves while it is fit"));
-	if (on && c->auto_rotate_e2e && !json)
-		return check_rotation();
-	return 0;
+	if (try)
+		rc = try_out(json, &f);
+	if (json)
+		printf("{\"auto_rotate\": %s, \"e2e\": %s}\n", on ? "true" : "false",
+		    !try ? "null" : rc < 0 ? "\"failed\"" : "\"passed\"");
+	return rc < 0 ? program_fail(NAME, &f) : 0;
 }
 
 int

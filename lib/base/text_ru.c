@@ -534,6 +534,11 @@ const struct text_entry text_ru[] = {
 	{ "unknown", { "неизвестно" } },
 	{ "no key is fit", { "пригодных ключей нет" } },
 	{ "it is the only one that is fit", { "пригоден только он" } },
+	{ "the key that was active is no longer in the pool", { "прежнего активного ключа в пуле больше нет" } },
+	{ "rotation is automatic, but it did not pass the test",
+	  { "ротация автоматическая, но проверку она не прошла" } },
+	{ "kmi e2e repeats it, kmi rotate off goes back to manual rotation",
+	  { "kmi e2e повторит проверку, kmi rotate off вернёт ручную ротацию" } },
 	{ "%s cannot serve now", { "%s сейчас работать не может" } },
 	{ "%s is %s, %s is %s", { "%s — %s, %s — %s" } },
 	{ "%s has more of its quota left: %s against %s of %s",
@@ -572,14 +577,14 @@ const struct text_entry text_ru[] = {
 	{ "auto and off: one at a time", { "auto и off — по одному" } },
 	{ "%s and --to do not go together", { "%s и --to вместе не работают" } },
 	{ "usage: kmi rotate [--to LABEL] [--json | --plain]\n"
-	  "       kmi rotate auto | off\n"
+	  "       kmi rotate auto | off [--json]\n"
 	  "\n"
 	  "Makes the key that serves best the active one: by status, by what is left of its\n"
 	  "quota, by its errors; where these tie, the next one in turn (KMI_ROTATE_ON_TIE).\n"
 	  "Then writes it into the Kimi CLI's config (KMI_WRITE_CONFIG; not in dry run).\n"
 	  "\n"
-	  "  auto        from now on every request takes the next key\n"
-	  "              (KMI_AUTO_ROTATE_ALLOWED)\n"
+	  "  auto        from now on every request takes the next key, if that is allowed\n"
+	  "              (KMI_AUTO_ROTATE_ALLOWED); kmi e2e tries it (KMI_AUTO_ROTATE_E2E)\n"
 	  "  off         no longer: the active key serves while it is fit\n"
 	  "  --to LABEL  this key and no other\n"
 	  "  --json      what was done, for scripts\n"
@@ -588,14 +593,15 @@ const struct text_entry text_ru[] = {
 	  "\n"
 	  "Exit status: 0 done, 1 when it could not be, 2 for a wrong call or setting.\n",
 	  { "использование: kmi rotate [--to МЕТКА] [--json | --plain]\n"
-	    "               kmi rotate auto | off\n"
+	    "               kmi rotate auto | off [--json]\n"
 	    "\n"
 	    "Делает активным лучший ключ: по статусу, по остатку квоты, по ошибкам; при\n"
 	    "равенстве — следующий по очереди (KMI_ROTATE_ON_TIE). Затем записывает его\n"
 	    "в конфигурацию Kimi CLI (KMI_WRITE_CONFIG; не в холостом режиме).\n"
 	    "\n"
-	    "  auto        отныне каждый запрос берёт следующий ключ\n"
-	    "              (KMI_AUTO_ROTATE_ALLOWED)\n"
+	    "  auto        отныне каждый запрос берёт следующий ключ, если это разрешено\n"
+	    "              (KMI_AUTO_ROTATE_ALLOWED); kmi e2e это проверит\n"
+	    "              (KMI_AUTO_ROTATE_E2E)\n"
 	    "  off         больше нет: активный ключ работает, пока пригоден\n"
 	    "  --to МЕТКА  этот ключ, и никакой другой\n"
 	    "  --json      что сделано, для программ\n"

@@ -73,7 +73,8 @@ rank_choose(const struct choose_key *keys, const struct choose_fit *fit, size_t 
 	}
 	out->against = other;
 	if (!current_fit) {
-		*out = (struct rank){ .chosen = other, .against = current, .why = RANK_CURRENT_UNFIT };
+		*out = (struct rank){ .chosen = other, .against = current };
+		out->why = current < count ? RANK_CURRENT_UNFIT : RANK_CURRENT_GONE;
 		return;
 	}
 	order = compare(&p, other, current, &out->why);

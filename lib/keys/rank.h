@@ -13,6 +13,7 @@ enum rank_why {
 	RANK_NOBODY,		/* no key is fit */
 	RANK_ONLY,		/* the one that is fit */
 	RANK_CURRENT_UNFIT,	/* the current one is not */
+	RANK_CURRENT_GONE,	/* the current one is not even in the pool any more */
 	RANK_STATUS,		/* what speaks for it against the current key, or for the current one against the next best */
 	RANK_QUOTA,
 	RANK_ERRORS,

@@ -53,22 +53,13 @@ take_index(struct auths *a, const struct config *c)
 	return taken;
 }
 
-/* With the keys in its hands. */
-static int
-load_rest(struct roster *r, const struct config *c, time_t now, struct fail *f)
+void
+roster_again(struct roster *r, const struct config *c, time_t now)
 {
-	size_t count;
-
+	state_free(&r->state);
+	r->no_books = (struct fail){ 0 };
 	load_books(r, c);
-	(void)health_load(&r->health, c->state_dir, &r->no_health);
-	count = r->auths.count;
-	r->keys = calloc(count + 1, sizeof(*r->keys));
-	r->fit = calloc(count + 1, sizeof(*r->fit));
-	if (!r->keys || !r->fit) {
-		roster_free(r);
-		return fail_memory(f);
-	}
-	for (size_t i = 0; i < count; i++) {
+	for (size_t i = 0; i < r->auths.count; i++) {
 		const struct auth *k = &r->auths.keys[i];
 
 		r->keys[i] = (struct choose_key){
@@ -79,7 +70,21 @@ load_rest(struct roster *r, const struct config *c, time_t now, struct fail *f)
 		};
 		health_tell(&r->health, k->hash, now, &r->keys[i]);
 	}
-	choose_fitness(r->keys, count, c, now, r->fit);
+	choose_fitness(r->keys, r->auths.count, c, now, r->fit);
+}
+
+/* With the keys in its hands. */
+static int
+load_rest(struct roster *r, const struct config *c, time_t now, struct fail *f)
+{
+	(void)health_load(&r->health, c->state_dir, &r->no_health);
+	r->keys = calloc(r->auths.count + 1, sizeof(*r->keys));
+	r->fit = calloc(r->auths.count + 1, sizeof(*r->fit));
+	if (!r->keys || !r->fit) {
+		roster_free(r);
+		return fail_memory(f);
+	}
+	roster_again(r, c, now);
 	return 0;
 }
 

@@ -36,6 +36,8 @@ struct roster {
  */
 int roster_load_standing(struct roster *r, const struct config *c, time_t now, struct fail *f);
 int roster_load(struct roster *r, const struct config *c, time_t now, struct fail *f);
+/* Reads state.json again and judges anew: for who holds its lock by now, and may not go by what was there before. */
+void roster_again(struct roster *r, const struct config *c, time_t now);
 void roster_free(struct roster *r);
 
 /* How many keys stand so. */

@@ -21,6 +21,13 @@ has "$(cat "$D/out")" "b stays the active key: c is no better" "without KMI_ROTA
 ok "no wider than 80 columns" eval '[ "$(wc -L <"$D/out")" -le 80 ]'
 rot --json
 is "$(jq -r '.label, .previous, .changed, .why' "$D/out" | tr '\n' ' ')" "c b true turn " "--json"
+jq -c '.active_index = 7' "$D/state/state.json" >"$D/new" && mv "$D/new" "$D/state/state.json"
+rot
+has "$(cat "$D/out")" "a is the active key now: the key that was active is no longer in the pool" "an active key that is gone"
+has "$(tail -n 1 "$D/state/logs/kmi.log")" '"from": "none", "to": "a"' "the audit event, too"
+jq -c '.active_index = 3' "$D/state/state.json" >"$D/new" && mv "$D/new" "$D/state/state.json"
+rot --json
+is "$(jq -r '.label, .previous, .changed, .why' "$D/out" | tr '\n' ' ')" "a null true current_gone " "for scripts"
 rot --to a
 is "$? $(active)" "0 0" "--to"
 rot --to aa
@@ -119,6 +126,29 @@ is $? 1 "a folder that cannot be made"
 ok "is said" test -s "$D/err"
 rm -f "$HOME/.kimi" "$D/auths/t.toml"
 
+# many at once: each takes a step of its own, and the config holds the key that the books name
+keys d e f g h
+mv "$D/state/health.json" "$D/keep.json"		# all tie
+rot --to h
+for i in 1 2 3 4 5 6 7 8; do kmi rotate --json >"$D/turn.$i" 2>&1 & turns[i]=$!; done
+wait "${turns[@]}"
+is "$(jq -rs 'map(.label) | sort | join(" ")' "$D"/turn.*)" "a b c d e f g h" "eight rotations at once take eight keys"
+is "$(jq -rs 'map(.previous) | sort | join(" ")' "$D"/turn.*)" "a b c d e f g h" "each from where another went"
+label=$(kmi status --json | jq -r .active_key)
+has "$(cat "$config")" "sk-fake-$label-000$label" "the config is that of the last one"
+rm "$D"/auths/[d-h].env
+mv "$D/keep.json" "$D/state/health.json"
+rot --to b
+(
+	exec 9>>"$D/state/state.json.lock"
+	flock 9
+	rot
+	is "$?" 1 "a lock that nobody lets go of" >"$D/tap"
+	has "$(cat "$D/err")" "fuser $D/state/state.json.lock" "says how to find who holds it" >>"$D/tap"
+)
+cat "$D/tap"
+n=$((n + 2))
+
 # automatic, on and off
 rot auto
 is $? 1 "automatic rotation has to be allowed"
@@ -126,10 +156,21 @@ has "$(cat "$D/err")" KMI_AUTO_ROTATE_ALLOWED=1 "and it says how"
 export KMI_AUTO_ROTATE_ALLOWED=1
 rot auto
 is "$? $(jq -r .auto_rotate "$D/state/state.json")" "0 true" "auto"
+rot auto --json
+is "$(cat "$D/out")" '{"auto_rotate": true, "e2e": null}' "for scripts"
 pool_start
 chat; chat; chat
 fake_wait 6
 is "$(fake_keys 3)" "a b a" "goes round the healthy keys"
+export KMI_PROXY_LISTEN=127.0.0.1:$PORT
+KMI_AUTO_ROTATE_E2E=1 rot auto --json
+is "$? $(cat "$D/out")" '0 {"auto_rotate": true, "e2e": "passed"}' "it is tried out for scripts, too"
+fake_script '[{"path": "/models", "do": {"status": 418}}]'
+KMI_AUTO_ROTATE_E2E=1 rot auto --json
+is "$? $(cat "$D/out")" '1 {"auto_rotate": true, "e2e": "failed"}' "and a test that fails is a failure"
+has "$(cat "$D/err")" "did not pass the test" "that is said"
+fake_script '[]'
+unset KMI_PROXY_LISTEN
 rot off
 is "$? $(jq -r .auto_rotate "$D/state/state.json")" "0 false" "off"
 rot --to c

@@ -36,7 +36,9 @@ static const struct situation situations[] = {
 	{ "and round", { { 'H', 50, 0 }, { 'H', 50, 0 }, { 'H', 50, 0 } }, 3, 2, true, 0, RANK_TURN },
 	{ "only to one that ties", { { 'H', 50, 0 }, { 'H', 50, 0 }, { 'W', 50, 0 } }, 3, 1, true, 0, RANK_TURN },
 	{ "the best of many", { { 'H', 50, 0 }, { 'H', 80, 0 }, { 'H', 70, 0 }, { 'W', 99, 0 } }, 4, 2, true, 1, RANK_QUOTA },
-	{ "a current place beyond the pool", { { 'W', 50, 0 }, { 'H', 50, 0 } }, 2, 9, true, 1, RANK_CURRENT_UNFIT },
+	{ "a current place beyond the pool", { { 'W', 50, 0 }, { 'H', 50, 0 } }, 2, 9, true, 1, RANK_CURRENT_GONE },
+	{ "and nobody fit", { { 'E', 50, 0 } }, 1, 9, true, 9, RANK_NOBODY },
+	{ "and one alone", { { 'H', 50, 0 } }, 1, 1, true, 0, RANK_CURRENT_GONE },
 };
 
 static void
