@@ -1,14 +1,17 @@
 #!/bin/bash
 # Under s6: the pool with its socket held (ready, restarted and renewed under load), and a process a connection on a unix
-# socket. kmi proxy-restart, proxy-stop and status know who runs the show.
+# socket; what must work (core.sh) in both. kmi proxy-restart, proxy-stop and status know who runs the show.
 . "$(dirname "$0")/lib.sh"
+. "$root/tests/e2e/core.sh"
 for p in s6-svscan s6-svc s6-fdholder-daemon s6-ipcserver; do command -v $p >/dev/null || skip_all "$p is not here"; done
 keys a b
+auto
 fake_start
-fake_script '[{"path": "/slow", "do": {"sse": {"count": 20, "interval_ms": 100, "size": 16}}}]'
+core_script
 PORT=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
 export KMI_PROXY_LISTEN=127.0.0.1:$PORT
 U=http://127.0.0.1:$PORT/kmi-rotor/v1
+L=$U WAY=()
 mkdir -p "$D/scan"
 cp -r "$root"/units/s6/kmi-* "$D/scan/"
 # The services name the installed programs; these are the ones that are tested, as the user that tests.
@@ -23,13 +26,11 @@ stop_s6() {
 trap stop_s6 EXIT
 
 ok "the pool says that it is ready" until_true 10 s6-svwait -U -t 500 "$D/scan/kmi-pool"
-ask /models; is "$CODE" 200 "it serves"
+core "the pool" 300
 is "$("$BIN/kmi" status --json | jq -r .proxy.superserver)" s6 "kmi status knows"
 ok "kmi proxy says so too" grep -q 's6 supervises kmi-handle' <("$BIN/kmi" proxy)
 
-curl -sN -m 30 -d '{"stream": true}' "$U/slow" >"$D/slow" 2>&1 &
-SLOW=$!
-until_true 5 grep -q data: "$D/slow"
+long_streams 1
 "$TOOLS/load" -K -c 4 -d 5 -t 30 --json "$U/models" >"$D/load.json" &
 LOAD=$!
 sleep 0.3
@@ -39,7 +40,7 @@ ok "is another process" test "$(s6-svstat -o pid "$D/scan/kmi-pool")" != "$pid"
 s6-svc -h "$D/scan/kmi-pool"; sleep 0.3
 "$BIN/kmi" proxy-restart >"$D/out" 2>&1; is $? 0 "kmi proxy-restart"
 wait $LOAD; is "$(jq -c '[([.errors[]] | add), (.requests > 20)]' "$D/load.json")" '[0,true]' "not one request fails"
-wait $SLOW; is "$(grep -c data: "$D/slow") $(grep . "$D/slow" | tail -n 1)" "23 data: [DONE]" "a running answer is whole"
+wait "${LONG[@]}"; is "$(grep -c data: "$D/long.1") $(long_whole)" "23 1" "a running answer is whole"
 kill -9 "$(s6-svstat -o pid "$D/scan/kmi-pool")"
 ask /models; is "$CODE" 200 "killed with -9: the next client waits for the next pool"
 
@@ -54,7 +55,6 @@ unset KMI_PROXY_MAX_RPS; rm "$D/.env"
 
 ok "s6-ipcserver is ready" s6-svwait -U -t 5000 "$D/scan/kmi-unix"
 S=$D/scan/kmi-unix/socket
-is "$(curl -s --unix-socket "$S" -o "$D/body" -w '%{http_code}' http://localhost/kmi-rotor/v1/models)" 200 "and serves"
-"$TOOLS/load" -K -c 60 -n 120 -t 60 --json "unix:$S:/kmi-rotor/v1/models" >"$D/load.json"
-is "$(jq -c '[.status["200"], ([.errors[]] | add)]' "$D/load.json")" "[120,0]" "many at once"
+U=http://localhost/kmi-rotor/v1 L=unix:$S:/kmi-rotor/v1 WAY=(--unix-socket "$S")
+core "a unix socket" 120
 finish

@@ -1,12 +1,14 @@
 #!/bin/bash
-# The examples in units/inetd, as they are but for paths, port and user: tcpserver, xinetd, openbsd-inetd. Requests, streams,
-# rotation, and more connections at once than any of them takes by default. xinetd and inetd may lie in build/superservers
+# The examples in units/inetd, as they are but for paths, port and user: tcpserver, xinetd, openbsd-inetd. What must
+# work (core.sh), with more connections at once than any of them takes by default. xinetd and inetd may lie in build/superservers
 # (scripts/packages.sh unpack): to install them would start them.
 . "$(dirname "$0")/lib.sh"
+. "$root/tests/e2e/core.sh"
 keys a b
 auto
 fake_start
-fake_script '[{"path": "/slow", "do": {"sse": {"count": 5, "interval_ms": 20, "size": 16}}}]'
+core_script
+WAY=()
 export PATH=$PATH:/usr/sbin:$root/build/superservers/usr/sbin
 LIBS=$root/build/superservers/usr/lib/$(uname -m)-linux-gnu:$root/build/superservers/lib/$(uname -m)-linux-gnu
 ME=$(id -un)
@@ -20,42 +22,34 @@ here() {	# here NAME COMMAND...: whether it can be run, with the libraries unpac
 	n=$((n + 1)); echo "ok $n # SKIP $1 is not here"
 	return 1
 }
-core() {	# core NAME: what must work under each
-	local name=$1 before
-	ok "$name: it listens" until_true 10 curl -s -o /dev/null "$U/"
-	fake_reset
-	for i in 1 2 3 4; do ask /models; [ "$CODE" = 200 ] || break; done
-	is "$CODE" 200 "$name: requests"
-	is "$(fake_keys 4 | tr ' ' '\n' | sort | tr '\n' ' ')" "a a b b " "$name: rotation"
-	ask /slow -d '{"stream": true}'
-	is "$(grep . "$D/body" | tail -n 1)" "data: [DONE]" "$name: a stream"
-	"$TOOLS/load" -K -c "$2" -n "$2" -t 60 --json "$U/models" >"$D/load.json"
-	is "$(jq -c '[.status["200"], ([.errors[]] | add)]' "$D/load.json")" "[$2,0]" "$name: $2 connections at once"
-	ask /models; is "$CODE" 200 "$name: and it goes on"
-	is "$(KMI_PROXY_LISTEN=127.0.0.1:$PORT "$BIN/kmi" status --json | jq -r .proxy.superserver)" other "$name: kmi status knows"
+known() {	# known NAME: whoever it is, somebody runs it
+	is "$(KMI_PROXY_LISTEN=127.0.0.1:$PORT "$BIN/kmi" status --json | jq -r .proxy.superserver)" other "$1: kmi status knows"
 }
 
-PORT=$(free_port) U=http://127.0.0.1:$PORT/kmi-rotor/v1
+PORT=$(free_port) U=http://127.0.0.1:$PORT/kmi-rotor/v1; L=$U
 if here tcpserver tcpserver; then
 	config tcpserver.sh >"$D/tcpserver.sh"
 	sh "$D/tcpserver.sh" 2>"$D/tcpserver.err" &
 	started+=($!)
 	core tcpserver 300
+	known tcpserver
 fi
 
-PORT=$(free_port) U=http://127.0.0.1:$PORT/kmi-rotor/v1
+PORT=$(free_port) U=http://127.0.0.1:$PORT/kmi-rotor/v1; L=$U
 if here xinetd xinetd; then
 	config xinetd.conf >"$D/xinetd.conf"
 	LD_LIBRARY_PATH=$LIBS xinetd -dontfork -f "$D/xinetd.conf" -pidfile "$D/xinetd.pid" >"$D/xinetd.err" 2>&1 &
 	started+=($!)
 	core xinetd 120
+	known xinetd
 fi
 
-PORT=$(free_port) U=http://127.0.0.1:$PORT/kmi-rotor/v1
+PORT=$(free_port) U=http://127.0.0.1:$PORT/kmi-rotor/v1; L=$U
 if here inetd inetd; then
 	config inetd.conf >"$D/inetd.conf"
 	LD_LIBRARY_PATH=$LIBS inetd -i -E "$D/inetd.conf" >"$D/inetd.err" 2>&1 &
 	started+=($!)
 	core inetd 300
+	known inetd
 fi
 finish
