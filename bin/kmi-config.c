@@ -11,6 +11,7 @@
 #include "base/config.h"
 #include "base/json.h"
 #include "base/program.h"
+#include "base/window.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -42,21 +43,10 @@ static const struct option options[] = {
 	{ NULL, 0, NULL, 0 },
 };
 
-/* Characters, not bytes, so that columns stay columns. */
-static size_t
-width(struct str s)
-{
-	size_t n = 0;
-
-	for (size_t i = 0; i < s.n; i++)
-		n += (s.p[i] & 0xc0) != 0x80;
-	return n;
-}
-
 static void
 put_cell(struct buf *out, struct str s, size_t columns)
 {
-	size_t used = width(s);
+	size_t used = window_columns(s);
 
 	/* A value with an escape sequence in it must not reach the terminal as one. */
 	for (size_t i = 0; i < s.n; i++)
@@ -64,11 +54,19 @@ put_cell(struct buf *out, struct str s, size_t columns)
 	buf_fill(out, ' ', (used < columns ? columns - used : 0) + 2);
 }
 
+/* Where it came from goes below, when there is no room for it beside. */
 static void
-put_row(struct buf *out, struct str name, struct str value, struct str source, const size_t columns[2])
+put_row(struct buf *out, struct str name, struct str value, struct str source, const size_t columns[2], size_t window)
 {
+	size_t used = columns[0] + 2 + (window_columns(value) > columns[1] ? window_columns(value) : columns[1]) + 2;
+
 	put_cell(out, name, columns[0]);
 	put_cell(out, value, columns[1]);
+	if (window && used + window_columns(source) > window) {
+		while (out->n && out->p[out->n - 1] == ' ')
+			out->n--;
+		buf_puts(out, "\n    ");
+	}
 	put_cell(out, source, 0);
 	out->n -= 2;
 	buf_putc(out, '\n');
@@ -76,7 +74,7 @@ put_row(struct buf *out, struct str name, struct str value, struct str source, c
 
 /* The rows whose values are short, or those whose values are long. */
 static void
-put_rows(struct buf *out, const struct config *c, const size_t columns[2], bool wide)
+put_rows(struct buf *out, const struct config *c, const size_t columns[2], size_t window, bool wide)
 {
 	struct buf value = BUF(TEXT_MAX), source = BUF(TEXT_MAX);
 
@@ -85,8 +83,8 @@ put_rows(struct buf *out, const struct config *c, const size_t columns[2], bool 
 		buf_reset(&source);
 		config_value(c, i, &value);
 		config_origin(c, i, &source);
-		if ((width(buf_view(&value)) > WIDE) == wide)
-			put_row(out, str_from(config_name(i)), buf_view(&value), buf_view(&source), columns);
+		if ((window_columns(buf_view(&value)) > WIDE) == wide)
+			put_row(out, str_from(config_name(i)), buf_view(&value), buf_view(&source), columns, window);
 	}
 	buf_free(&value);
 	buf_free(&source);
@@ -95,8 +93,9 @@ put_rows(struct buf *out, const struct config *c, const size_t columns[2], bool 
 static void
 put_table(struct buf *out, const struct config *c)
 {
+	size_t window = window_width(STDOUT_FILENO);
 	struct str heading[] = { str_from(_("NAME")), str_from(_("VALUE")), str_from(_("SOURCE")) };
-	size_t columns[2] = { width(heading[0]), width(heading[1]) };
+	size_t columns[2] = { window_columns(heading[0]), window_columns(heading[1]) };
 	struct buf value = BUF(TEXT_MAX);
 
 	for (size_t i = 0; i < config_count(); i++) {
@@ -104,16 +103,16 @@ put_table(struct buf *out, const struct config *c)
 
 		buf_reset(&value);
 		config_value(c, i, &value);
-		w = width(buf_view(&value));
+		w = window_columns(buf_view(&value));
 		if (name > columns[0])
 			columns[0] = name;
 		if (w > columns[1] && w <= WIDE)
 			columns[1] = w;
 	}
 	buf_free(&value);
-	put_row(out, heading[0], heading[1], heading[2], columns);
-	put_rows(out, c, columns, false);
-	put_rows(out, c, columns, true);
+	put_row(out, heading[0], heading[1], heading[2], columns, window);
+	put_rows(out, c, columns, window, false);
+	put_rows(out, c, columns, window, true);
 }
 
 static void
@@ -170,16 +169,31 @@ put_json(struct buf *out, const struct config *c, int only)
 }
 
 static void
+put_wrapped(struct buf *out, const struct buf *text, size_t indent)
+{
+	buf_fill(out, ' ', 4);
+	window_wrap(out, buf_view(text), window_width(STDOUT_FILENO), 4, indent);
+	buf_putc(out, '\n');
+}
+
+static void
 put_explanation(struct buf *out, size_t i)
 {
-	struct buf text = BUF(TEXT_MAX);
+	struct buf value = BUF(TEXT_MAX), text = BUF(TEXT_MAX);
 
-	config_default(i, &text);
-	buf_printf(out, "%s\n    %s\n", config_name(i), config_help(i));
-	buf_printf(out, _("    default: %.*s\n"), STR_F(buf_view(&text)));
+	buf_printf(out, "%s\n", config_name(i));
+	buf_puts(&text, config_help(i));
+	put_wrapped(out, &text, 4);
+	config_default(i, &value);
 	buf_reset(&text);
-	config_allowed(i, &text);
-	buf_printf(out, _("    allowed: %.*s\n"), STR_F(buf_view(&text)));
+	buf_printf(&text, _("default: %.*s"), STR_F(buf_view(&value)));
+	put_wrapped(out, &text, 6);
+	buf_reset(&value);
+	config_allowed(i, &value);
+	buf_reset(&text);
+	buf_printf(&text, _("allowed: %.*s"), STR_F(buf_view(&value)));
+	put_wrapped(out, &text, 6);
+	buf_free(&value);
 	buf_free(&text);
 }
 

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/program.h"
+#include "base/window.h"
 #include "books/events.h"
 #include "doctor/doctor.h"
 #include "keys/lock.h"
@@ -69,42 +70,6 @@ static const enum tone level_tones[] = { [FINDING_OK] = TONE_GOOD, [FINDING_NOTE
 
 /* ---- what is shown ---- */
 
-/* Characters, as good as columns for the languages spoken here. */
-static size_t
-columns(struct str s)
-{
-	size_t n = 0;
-
-	for (size_t i = 0; i < s.n; i++)
-		n += ((unsigned char)s.p[i] & 0xc0) != 0x80;
-	return n;
-}
-
-/* A text in lines of the window's width, all but the first indented. */
-static void
-put_wrapped(struct buf *out, size_t width, size_t at, const char *text)
-{
-	struct str rest = str_from(text);
-	bool fresh = true;
-
-	while (rest.n) {
-		struct str word = str_cut(&rest, ' ');
-
-		if (!fresh && at + 1 + columns(word) > width) {
-			buf_putc(out, '\n');
-			buf_fill(out, ' ', INDENT);
-			at = INDENT;
-			fresh = true;
-		}
-		if (!fresh)
-			buf_putc(out, ' ');
-		buf_str(out, word);
-		at += columns(word) + !fresh;
-		fresh = false;
-	}
-	buf_putc(out, '\n');
-}
-
 static void
 put_finding(struct buf *out, const struct look *look, const struct finding *f)
 {
@@ -115,12 +80,14 @@ put_finding(struct buf *out, const struct look *look, const struct finding *f)
 	buf_puts(out, look_begin(look, level_tones[f->level]));
 	buf_str(out, word);
 	buf_puts(out, look_end(look, level_tones[f->level]));
-	buf_fill(out, ' ', columns(word) < INDENT - 2 ? INDENT - 2 - columns(word) : 1);
-	put_wrapped(out, width, INDENT, f->what ? f->what : "?");
+	buf_fill(out, ' ', window_columns(word) < INDENT - 2 ? INDENT - 2 - window_columns(word) : 1);
+	window_wrap(out, str_from(f->what ? f->what : "?"), width, INDENT, INDENT);
+	buf_putc(out, '\n');
 	if (f->remedy) {
 		buf_fill(out, ' ', INDENT);
 		buf_puts(out, "-> ");
-		put_wrapped(out, width, INDENT + 3, f->remedy);
+		window_wrap(out, str_from(f->remedy), width, INDENT + 3, INDENT);
+		buf_putc(out, '\n');
 	}
 }
 

@@ -156,14 +156,14 @@ put_file(struct manager *m, const char *path, struct str content, struct fail *f
 	if (same)
 		return 0;
 	if (strange) {
-		printf(_("  kept      %s, which somebody else wrote\n"), path);
+		program_say("  kept      %s, which somebody else wrote\n", path);
 		return 0;
 	}
 	if (file_replace(path, content, true, f) < 0)
 		return -1;
 	chmod(path, 0644);	/* no secret, and the manager is not the only one who reads units */
 	m->changed = true;
-	printf(_("  wrote     %s\n"), path);
+	program_say("  wrote     %s\n", path);
 	return 0;
 }
 
@@ -175,7 +175,7 @@ remove_file(struct manager *m, const char *path, struct fail *f)
 	if (unlink(path) < 0)
 		return fail_sys(f, "remove %s", path);
 	m->changed = true;
-	printf(_("  removed   %s\n"), path);
+	program_say("  removed   %s\n", path);
 	return 0;
 }
 
@@ -315,7 +315,7 @@ put_once(const char *from, const char *to, struct fail *f)
 	if (access(to, F_OK) == 0)
 		return 0;
 	if (file_read(from, UNIT_MAX, &text, NULL, f) == 0 && (rc = file_replace(to, buf_view(&text), true, f)) == 0)
-		printf(_("  wrote     %s\n"), to);
+		program_say("  wrote     %s\n", to);
 	buf_free(&text);
 	return rc;
 }
@@ -356,7 +356,7 @@ prepare_machine(struct fail *f)
 	if (!had_user && systemctl_run(SYSTEMCTL_LOUD, users) < 0)
 		return fail_set(f, FAIL_SYSTEM, "the user %s could not be made", SERVICE_USER);
 	if (!had_user)
-		printf(_("  made      the user %s\n"), SERVICE_USER);
+		program_say("  made      the user %s\n", SERVICE_USER);
 	if (file_mkdirs(KMI_ETC, f) < 0 || put_once(KMI_PREFIX "/share/kmi/kmi.env", settings, f) < 0)
 		return -1;
 	if (systemctl_run(SYSTEMCTL_LOUD, folders) < 0)
@@ -472,7 +472,7 @@ switch_off(struct manager *m, const char *unit, struct fail *f)
 		systemctl(m->user, SYSTEMCTL_QUIET, "disable", unit, NULL);
 	if (was && systemctl(m->user, SYSTEMCTL_LOUD, "stop", unit, NULL) < 0)
 		return fail_set(f, FAIL_SYSTEM, "%s could not be stopped", unit);
-	printf(_("  stopped   %s\n"), unit);
+	program_say("  stopped   %s\n", unit);
 	return 0;
 }
 
@@ -522,10 +522,10 @@ install(struct manager *m)
 		return program_fail(name, &f);
 	}
 	event_audit(m->c, "proxy_install", "listen", m->c->proxy_listen, "manager", m->user ? "user" : "system", NULL);
-	printf(_("The proxy answers on %s, started by systemd.\n"), m->c->proxy_listen);
+	program_say("The proxy answers on %s, started by systemd.\n", m->c->proxy_listen);
 	snprintf(linger, sizeof(linger), "/var/lib/systemd/linger/%s", pw ? pw->pw_name : "");
 	if (m->user && access(linger, F_OK) < 0)
-		printf(_("It ends when you log out. To keep it: loginctl enable-linger\n"));
+		program_say("It ends when you log out. To keep it: loginctl enable-linger\n");
 	return 0;
 }
 
@@ -567,7 +567,7 @@ uninstall(struct manager *m)
 	if (m->changed)
 		systemctl(m->user, SYSTEMCTL_QUIET, "daemon-reload", NULL);
 	event_audit(m->c, "proxy_uninstall", "manager", m->user ? "user" : "system", NULL);
-	printf(_("systemd does not run the proxy any more. Keys, settings and state are where they were.\n"));
+	program_say("systemd does not run the proxy any more. Keys, settings and state are where they were.\n");
 	return 0;
 }
 

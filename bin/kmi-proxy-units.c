@@ -48,13 +48,13 @@ start_systemd(const struct config *c, const struct superserver *by)
 	const char *service = service_of(by);
 
 	if (by->running) {
-		printf(_("The proxy runs already: systemd holds %s (%s).\n"), c->proxy_listen, by->unit);
+		program_say("The proxy runs already: systemd holds %s (%s).\n", c->proxy_listen, by->unit);
 		return 0;
 	}
 	if (systemctl(by->user, SYSTEMCTL_LOUD, "start", by->unit, service, NULL) < 0)
 		return refused(by);
 	event_audit(c, "proxy_start", "listen", c->proxy_listen, "unit", by->unit, NULL);
-	printf(_("The proxy runs: systemd holds %s (%s).\n"), c->proxy_listen, by->unit);
+	program_say("The proxy runs: systemd holds %s (%s).\n", c->proxy_listen, by->unit);
 	return 0;
 }
 
@@ -64,7 +64,7 @@ stop_systemd(const struct config *c, const struct superserver *by)
 	const char *service = service_of(by);
 
 	if (!by->running) {
-		printf(_("The proxy does not run.\n"));
+		program_say("The proxy does not run.\n");
 		return 0;
 	}
 	if (systemctl(by->user, SYSTEMCTL_LOUD, "stop", by->unit, service, NULL) < 0)
@@ -73,7 +73,7 @@ stop_systemd(const struct config *c, const struct superserver *by)
 	if (!service)
 		systemctl(by->user, SYSTEMCTL_QUIET, "stop", "kmi-proxy@*.service", NULL);
 	event_audit(c, "proxy_stop", "unit", by->unit, NULL);
-	printf(_("The proxy has stopped. At the next boot it starts again; kmi proxy uninstall ends that.\n"));
+	program_say("The proxy has stopped. At the next boot it starts again; kmi proxy uninstall ends that.\n");
 	return 0;
 }
 
@@ -85,14 +85,14 @@ restart_systemd(const struct config *c, const struct superserver *by)
 	if (!by->running)
 		return start_systemd(c, by);
 	if (!service) {
-		printf(_("Nothing to restart: every connection starts a new process, with the settings as they are then.\n"));
+		program_say("Nothing to restart: every connection starts a new process, with the settings as they are then.\n");
 		return 0;
 	}
 	systemctl(by->user, SYSTEMCTL_QUIET, "reset-failed", service, NULL);
 	if (systemctl(by->user, SYSTEMCTL_LOUD, "reload-or-restart", service, NULL) < 0)
 		return refused(by);
 	event_audit(c, "proxy_restart", "unit", service, NULL);
-	printf(_("The proxy has begun anew. Running answers end beside it, nobody was refused.\n"));
+	program_say("The proxy has begun anew. Running answers end beside it, nobody was refused.\n");
 	return 0;
 }
 
@@ -155,7 +155,7 @@ act_s6(const struct superserver *by, const char *verb)
 	struct fail f;
 
 	if (strcmp(verb, "start") == 0) {
-		printf(_("The proxy runs already: s6 supervises %s (process %ld).\n"), by->command, (long)by->pid);
+		program_say("The proxy runs already: s6 supervises %s (process %ld).\n", by->command, (long)by->pid);
 		return 0;
 	}
 	if (strcmp(verb, "stop") == 0)
@@ -167,7 +167,7 @@ act_s6(const struct superserver *by, const char *verb)
 	}
 	if (str_starts(str_from(by->command), "kmi-"))
 		return ask_s6(by, "-h", _("The proxy has begun anew. Running answers end beside it, nobody was refused."));
-	printf(_("Nothing to restart: every connection starts a new process, with the settings as they are then.\n"));
+	program_say("Nothing to restart: every connection starts a new process, with the settings as they are then.\n");
 	return 0;
 }
 

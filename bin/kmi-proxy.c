@@ -103,9 +103,9 @@ static void
 say_address(const struct config *c, const struct listen_address *a, bool tls)
 {
 	if (a->path)
-		printf(_("  address   unix:%s, base path %s\n"), a->path, c->proxy_base_path);
+		program_say("  address   unix:%s, base path %s\n", a->path, c->proxy_base_path);
 	else
-		printf(_("  address   %s://%s%s%s:%d%s\n"), tls ? "https" : "http", strchr(a->host, ':') ? "[" : "", a->host,
+		program_say("  address   %s://%s%s%s:%d%s\n", tls ? "https" : "http", strchr(a->host, ':') ? "[" : "", a->host,
 		    strchr(a->host, ':') ? "]" : "", a->port, c->proxy_base_path);
 }
 
@@ -253,15 +253,15 @@ say_started(const struct config *c, pid_t pid)
 	struct auths a;
 	struct fail f;
 
-	printf(_("The proxy runs (process %ld).\n"), (long)pid);
+	program_say("The proxy runs (process %ld).\n", (long)pid);
 	say_url(c);
-	printf(_("  mode      %s\n"), c->dry_run ? _("dry run: nothing is sent upstream; KMI_DRY_RUN=0 goes live") : _("live"));
+	program_say("  mode      %s\n", c->dry_run ? _("dry run: nothing is sent upstream; KMI_DRY_RUN=0 goes live") : _("live"));
 	if (auths_scan(&a, c, &f) < 0)
-		printf(_("  keys      none: %s\n"), f.text);
+		program_say("  keys      none: %s\n", f.text);
 	else
-		printf(_("  keys      %zu usable files in %s, %zu skipped\n"), a.count, c->auths_dir, a.skipped_count);
+		program_say("  keys      %zu usable files in %s, %zu skipped\n", a.count, c->auths_dir, a.skipped_count);
 	auths_free(&a);
-	printf(_("  stop it   kmi proxy-stop\n"));
+	program_say("  stop it   kmi proxy-stop\n");
 }
 
 static int
@@ -334,7 +334,7 @@ start(const struct config *c, bool foreground, struct given *given)
 	int code;
 
 	if (pid > 0 && !given->count) {
-		printf(_("The proxy runs already (process %ld).\n"), (long)pid);
+		program_say("The proxy runs already (process %ld).\n", (long)pid);
 		say_url(c);
 		return 0;
 	}
@@ -375,7 +375,7 @@ stop(const struct config *c, bool force)
 			return program_fail(name, &f);
 		}
 		unlink(paths.pid);
-		printf(_("The proxy does not run.\n"));
+		program_say("The proxy does not run.\n");
 		return 0;
 	}
 	if (kill(pid, SIGTERM) < 0) {
@@ -397,7 +397,7 @@ stop(const struct config *c, bool force)
 	if (c->tls_listen.path && config_has_tls(c))
 		unlink(c->tls_listen.path);
 	event_audit(c, "proxy_stop", NULL);
-	printf(_("The proxy has stopped.\n"));
+	program_say("The proxy has stopped.\n");
 	return 0;
 }
 
@@ -441,7 +441,7 @@ restart(const struct config *c, const struct choices *o)
 	code = start(c, o->foreground, &given);
 	close_given(&given);
 	if (handed && code == 0)
-		printf(_("The proxy has begun anew. Running answers end beside it, nobody was refused.\n"));
+		program_say("The proxy has begun anew. Running answers end beside it, nobody was refused.\n");
 	if (o->force && pid > 0)
 		end_process(pid);
 	return code;

@@ -68,6 +68,8 @@ main(int argc, char **argv)
 		fail_memory(&f);
 		return program_fail(NAME, &f);
 	}
+	if (str_starts(str_from(argv[1]), "usage:"))
+		return program_help(NAME, out.p);
 	program_print(&out);
 	return program_end(NAME, 0);
 }

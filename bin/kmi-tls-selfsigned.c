@@ -257,13 +257,13 @@ out:
 static void
 say_made(const struct order *o)
 {
-	printf(_("  certificate  %s, which clients are to trust\n"), o->cert);
-	printf(_("  key          %s, which stays here\n"), o->key);
+	program_say("  certificate  %s, which clients are to trust\n", o->cert);
+	program_say("  key          %s, which stays here\n", o->key);
 	for (int i = 0; i < o->count; i++)
 		printf("  %-12s %s\n", i ? "" : _("valid for"), o->names[i]);
-	printf(_("\nSet them, in ~/.kmi/kmi.config.toml or as variables:\n"));
+	program_say("\nSet them, in ~/.kmi/kmi.config.toml or as variables:\n");
 	printf("    KMI_PROXY_TLS_CERT=%s\n    KMI_PROXY_TLS_KEY=%s\n", o->cert, o->key);
-	printf(_("Give each client a copy of the certificate, and let it trust that:\n"));
+	program_say("Give each client a copy of the certificate, and let it trust that:\n");
 	printf("    SSL_CERT_FILE=cert.pem         (Python, curl)\n    NODE_EXTRA_CA_CERTS=cert.pem   (Node)\n");
 }
 

@@ -59,12 +59,12 @@ check(const struct config *c)
 		return program_fail(NAME, &f);
 	clock_local(facts.from, from);
 	clock_local(facts.until, until);
-	printf(_("  certificate  %s\n"), c->proxy_tls_cert);
-	printf(_("  key          %s\n"), c->proxy_tls_key);
-	printf(_("  kind         %s\n"), facts.kind);
-	printf(_("  chain        %d\n"), facts.certificates);
-	printf(_("  valid from   %s\n"), from);
-	printf(_("  valid until  %s\n"), until);
+	program_say("  certificate  %s\n", c->proxy_tls_cert);
+	program_say("  key          %s\n", c->proxy_tls_key);
+	program_say("  kind         %s\n", facts.kind);
+	program_say("  chain        %d\n", facts.certificates);
+	program_say("  valid from   %s\n", from);
+	program_say("  valid until  %s\n", until);
 	if (!credential_doubt(&facts, c->proxy_tls_cert, clock_wall(), &f))
 		return 0;
 	fflush(stdout);
@@ -84,7 +84,7 @@ listen_self(const struct config *c, const char *kind, struct passed *to, struct 
 	if (to->fd < 0)
 		return -1;
 	fcntl(to->fd, F_SETFD, FD_CLOEXEC);
-	printf(_("TLS on %s (%s); Ctrl-C ends it\n"), text, kind);
+	program_say("TLS on %s (%s); Ctrl-C ends it\n", text, kind);
 	fflush(stdout);
 	return 0;
 }

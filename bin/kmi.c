@@ -117,17 +117,21 @@ find_command(const struct places *p, const char *command, char path[PATH_MAX])
 static int
 help(const struct places *p)
 {
+	struct buf text = BUF(1u << 20);
 	char path[PATH_MAX], command[32];
+	int code;
 
 	program_language();
-	fputs(_(usage_head), stdout);
+	buf_puts(&text, _(usage_head));
 	for (size_t i = 0; i < sizeof(known) / sizeof(*known); i++) {
 		snprintf(command, sizeof(command), "%.*s", (int)strcspn(known[i].name, " "), known[i].name);
 		if (find_command(p, command, path))
-			printf("  %-14s %s\n", known[i].name, _(known[i].purpose));
+			buf_printf(&text, "  %-14s %s\n", known[i].name, _(known[i].purpose));
 	}
-	fputs(_(usage_tail), stdout);
-	return program_end(NAME, 0);
+	buf_puts(&text, _(usage_tail));
+	code = program_help(NAME, text.p ? text.p : usage_head);
+	buf_free(&text);
+	return code;
 }
 
 /* No such command, or flag: what there is that is spelt alike. `kmi --keys` means a command, too. */

@@ -5,6 +5,7 @@
 #include "base/stamp.h"
 #include "base/secret.h"
 #include "base/text.h"
+#include "base/window.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -74,13 +75,54 @@ program_beside(const char *program, char *path, size_t size, struct fail *f)
 	return access(path, X_OK) < 0 ? fail_sys(f, "run %s", path) : 0;
 }
 
+/* In one write, as far as the system makes it one. */
+static void
+put(FILE *to, struct str text, enum window_text kind)
+{
+	size_t width = window_width(fileno(to));
+	struct buf fit = BUF(2 * text.n + (1u << 20));
+
+	if (width)
+		window_fit(&fit, text, width, kind);
+	if (width && !buf_bad(&fit))
+		text = buf_view(&fit);
+	if (text.n)
+		fwrite(text.p, 1, text.n, to);
+	buf_wipe(&fit);
+}
+
 void
 program_print(struct buf *out)
 {
 	secret_hide(out->p, out->n);
-	if (out->n)
-		fwrite(out->p, 1, out->n, stdout);
+	put(stdout, buf_view(out), WINDOW_LINES);
 	buf_wipe(out);
+}
+
+void
+program_say(const char *fmt, ...)
+{
+	struct buf out = BUF(1u << 20);
+	va_list ap;
+
+	va_start(ap, fmt);
+	buf_vprintf(&out, text_say(fmt), ap);
+	va_end(ap);
+	program_print(&out);
+}
+
+/* One line, in one write. */
+static void __attribute__((format(printf, 1, 2)))
+say(const char *fmt, ...)
+{
+	char line[sizeof(((struct fail *)0)->text) + 256], stamp[STAMP_SIZE], whole[sizeof(line) + STAMP_SIZE];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(line, sizeof(line), fmt, ap);
+	va_end(ap);
+	snprintf(whole, sizeof(whole), "%s%s", stamp_stderr(stamp), line);
+	put(stderr, str_from(whole), WINDOW_LINES);
 }
 
 int
@@ -91,21 +133,8 @@ program_end(const char *name, int code)
 		return code;
 	/* A reader that has seen enough (`| head`) is no news. */
 	if (errno != EPIPE)
-		fprintf(stderr, _("%s: error: write output: %s\n"), name, text_say(strerror(errno ? errno : EIO)));
+		say(_("%s: error: write output: %s\n"), name, text_say(strerror(errno ? errno : EIO)));
 	return code ? code : 1;
-}
-
-/* One line, in one write. */
-static void __attribute__((format(printf, 1, 2)))
-say(const char *fmt, ...)
-{
-	char line[sizeof(((struct fail *)0)->text) + 256], stamp[STAMP_SIZE];
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(line, sizeof(line), fmt, ap);
-	va_end(ap);
-	fprintf(stderr, "%s%s", stamp_stderr(stamp), line);
 }
 
 int
@@ -148,7 +177,7 @@ int
 program_help(const char *name, const char *usage)
 {
 	program_language();
-	fputs(text_say(usage), stdout);
+	put(stdout, str_from(text_say(usage)), WINDOW_HELP);
 	return program_end(name, 0);
 }
 

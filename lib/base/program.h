@@ -57,6 +57,8 @@ int program_beside(const char *program, char *path, size_t size, struct fail *f)
 
 /* What a tool has to say, on stdout, without any secret; the buffer is freed. */
 void program_print(struct buf *out);
+/* The same for a line or two. On a terminal what is wider than its window is wrapped, here and in all that follows. */
+void program_say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* Flushes stdout and returns `code`; 1 when the output could not be written. */
 int program_end(const char *name, int code);
 

@@ -22,7 +22,7 @@ LAST = -1
 TEXTS = {
     "text_say": (0,), "text_in": (1,), "text_mark": (0,), "text_plural": (1, 2),
     "fail_set": (2,), "fail_sys": (1,), "fail_hint": (1,),
-    "program_warn": (1,), "program_usage": (1,), "program_unknown": (3,),
+    "program_say": (0,), "program_warn": (1,), "program_usage": (1,), "program_unknown": (3,),
     "doctor_found": (2,), "doctor_remedy": (1,),
     # Helpers of one file, which translate what they are given.
     "bad": (LAST,), "bad_at": (LAST,), "finish": (LAST,), "lost": (LAST,),
