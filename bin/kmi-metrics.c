@@ -4,10 +4,13 @@
  *	kmi-metrics [--output FILE]
  *
  * For the textfile collector of Prometheus' node_exporter, or whatever reads
- * that format. Asks nobody, and opens no secret but to know its file.
+ * that format. Asks nobody, and opens no secret but to know its file. The books
+ * give what is for ever, the trace what its files still hold.
  */
 #include "base/clock.h"
 #include "base/program.h"
+#include "books/tally.h"
+#include "books/trace_files.h"
 #include "keys/lock.h"
 #include "keys/roster.h"
 
@@ -24,13 +27,13 @@ static const char usage[] =
     "usage: kmi metrics [--output FILE]\n"
     "\n"
     "Prints the state of the pool as OpenMetrics text: requests and errors of each\n"
-    "key, its status, locks and quota.\n"
+    "key, its status, locks and quota; and what the trace adds up to.\n"
     "\n"
     "  --output FILE  write it there, whole or not at all, for everybody to read\n"
     "  -h, --help     this text\n"
     "\n"
-    "Exit status: 0 done, 1 when it could not be written, 2 for a wrong call or\n"
-    "setting.\n";
+    "Exit status: 0 done, 1 when something could not be read or written, 2 for a\n"
+    "wrong call or setting.\n";
 
 static const struct option options[] = {
 	{ "help", no_argument, NULL, 'h' },
@@ -145,6 +148,129 @@ put_policy(struct buf *out, const struct roster *r, const struct config *c)
 	sample(out, "kmi_health_refreshed_timestamp_seconds", NULL, NULL, NULL, (double)r->health.refreshed_at);
 }
 
+/* What the lines of the trace add up to, beside what a tally counts. */
+struct totals {
+	struct tally tally;
+	size_t unreadable;
+	time_t first;		/* the oldest line; 0: none */
+	long long prompt_tokens, completion_tokens, cached_tokens, bytes_in, bytes_out;
+};
+
+static void
+add(long long *sum, int64_t n)
+{
+	if (n > 0 && *sum <= INT64_MAX - n)
+		*sum += n;
+}
+
+static int
+add_trace(struct totals *t, const struct config *c, struct fail *f)
+{
+	struct trace_back b;
+	struct trace_line l;
+	struct str line;
+	int rc = 0;
+
+	trace_back_open(&b, c);
+	while (trace_back_next(&b, &line)) {
+		if (trace_read_line(&l, line, NULL) < 0) {
+			t->unreadable++;
+			continue;
+		}
+		tally_add(&t->tally, &l);
+		t->first = t->first && t->first < l.ended ? t->first : l.ended;
+		add(&t->prompt_tokens, l.prompt_tokens);
+		add(&t->completion_tokens, l.completion_tokens);
+		add(&t->cached_tokens, l.cached_tokens);
+		add(&t->bytes_in, l.bytes_in);
+		add(&t->bytes_out, l.bytes_out);
+		trace_line_free(&l);
+	}
+	if (b.trouble.kind != FAIL_NONE) {
+		*f = b.trouble;
+		rc = -1;
+	}
+	trace_back_close(&b);
+	return rc;
+}
+
+static void
+put_latency(struct buf *out, const char *quantile, int64_t ms)
+{
+	if (ms >= 0)
+		sample(out, "kmi_trace_latency_seconds", NULL, "quantile", quantile, (double)ms / 1000);
+}
+
+/* Gauges: old lines go when the trace is rotated, and a counter may not fall. */
+static void
+put_totals(struct buf *out, const struct totals *t, const struct tally_figures *figures)
+{
+	const struct tally *n = &t->tally;
+
+	family(out, "kmi_trace_requests", "gauge", "Requests in the trace, by the status that the client got.");
+	for (int i = 0; i < TALLY_CLASSES; i++)
+		sample(out, "kmi_trace_requests", NULL, "status", tally_class_names[i], (double)n->classes[i]);
+	family(out, "kmi_trace_answers", "gauge", "Requests in the trace, by the key that answered.");
+	for (size_t i = 0; i < n->answers.count; i++)
+		sample(out, "kmi_trace_answers", n->answers.keys[i].label, NULL, NULL, (double)n->answers.keys[i].chosen);
+	family(out, "kmi_trace_retried", "gauge", "Requests in the trace that took more than one attempt.");
+	sample(out, "kmi_trace_retried", NULL, NULL, NULL, (double)n->retried);
+	family(out, "kmi_trace_latency_seconds", "summary", "How long the requests in the trace took.");
+	put_latency(out, "0.5", figures->p50);
+	put_latency(out, "0.9", figures->p90);
+	put_latency(out, "0.99", figures->p99);
+	put_latency(out, "1", figures->max);
+	family(out, "kmi_trace_tokens", "gauge", "Tokens of the requests in the trace, as far as their answers told; cached ones are of the prompt.");
+	sample(out, "kmi_trace_tokens", NULL, "kind", "prompt", (double)t->prompt_tokens);
+	sample(out, "kmi_trace_tokens", NULL, "kind", "completion", (double)t->completion_tokens);
+	sample(out, "kmi_trace_tokens", NULL, "kind", "cached", (double)t->cached_tokens);
+	family(out, "kmi_trace_bytes", "gauge", "Bytes of the requests in the trace, and of their answers.");
+	sample(out, "kmi_trace_bytes", NULL, "direction", "in", (double)t->bytes_in);
+	sample(out, "kmi_trace_bytes", NULL, "direction", "out", (double)t->bytes_out);
+	family(out, "kmi_trace_unreadable_lines", "gauge", "Lines of the trace that cannot be read.");
+	sample(out, "kmi_trace_unreadable_lines", NULL, NULL, NULL, (double)t->unreadable);
+	family(out, "kmi_trace_begin_timestamp_seconds", "gauge", "When the oldest request in the trace ended; 0: there is none.");
+	sample(out, "kmi_trace_begin_timestamp_seconds", NULL, NULL, NULL, (double)t->first);
+}
+
+static int
+put_trace(struct buf *out, const struct config *c, struct fail *f)
+{
+	struct trace_sets sets = { .config = c };
+	struct totals t = { .tally = { .sets = &sets } };
+	struct tally_figures figures;
+	int rc = add_trace(&t, c, f);
+
+	if (rc == 0 && tally_figures(&t.tally, &figures) < 0)
+		rc = fail_memory(f);
+	if (rc == 0)
+		put_totals(out, &t, &figures);
+	tally_free(&t.tally);
+	trace_sets_free(&sets);
+	return rc;
+}
+
+/* Without the books every figure would be a zero that nobody could tell from a true one. */
+static int
+put_pool(struct buf *out, const struct config *c, struct fail *f)
+{
+	struct roster r;
+	int rc = 0;
+
+	if (roster_load_standing(&r, c, clock_wall(), f) < 0)
+		return -1;
+	if (r.no_books.kind == FAIL_NONE) {
+		put_counts(out, &r);
+		put_standing(out, &r);
+		put_policy(out, &r, c);
+	} else {
+		rc = fail_set(f, r.no_books.kind, "nothing is known of the keys: state.json: %s", r.no_books.text);
+		fail_hint(f, "kmi doctor tells what to do about it");
+	}
+	roster_free(&r);
+	return rc;
+}
+
 /* Others are to read it, so it is not one of the files that are its owner's alone. */
 static int
 write_for_all(const char *path, struct str text, struct fail *f)
@@ -152,6 +278,18 @@ write_for_all(const char *path, struct str text, struct fail *f)
 	if (file_replace(path, text, false, f) < 0)
 		return -1;
 	return chmod(path, 0644) < 0 ? fail_sys(f, "chmod %s", path) : 0;
+}
+
+static int
+put_end(struct buf *out, const char *path, struct fail *f)
+{
+	buf_puts(out, "# EOF\n");
+	if (buf_bad(out))
+		return fail_memory(f);
+	if (path)
+		return write_for_all(path, buf_view(out), f);
+	program_print(out);
+	return 0;
 }
 
 int
@@ -162,7 +300,6 @@ main(int argc, char **argv)
 	const char *path = NULL;
 	struct fail f = { 0 };
 	struct config c;
-	struct roster r;
 	int opt, code;
 
 	program_start();
@@ -178,22 +315,9 @@ main(int argc, char **argv)
 		return program_usage(NAME, "unexpected argument: %s", argv[optind]);
 	if ((code = program_config(NAME, &c, NULL)))
 		return code;
-	if (roster_load_standing(&r, &c, clock_wall(), &f) < 0)
-		return program_fail(NAME, &f);
-	put_counts(&out, &r);
-	put_standing(&out, &r);
-	put_policy(&out, &r, &c);
-	buf_puts(&out, "# EOF\n");
-	if (buf_bad(&out)) {
-		fail_memory(&f);
+	if (put_pool(&out, &c, &f) < 0 || put_trace(&out, &c, &f) < 0 || put_end(&out, path, &f) < 0)
 		code = program_fail(NAME, &f);
-	} else if (path) {
-		code = write_for_all(path, buf_view(&out), &f) < 0 ? program_fail(NAME, &f) : 0;
-	} else {
-		program_print(&out);
-	}
 	buf_free(&out);
-	roster_free(&r);
 	config_free(&c);
 	return program_end(NAME, code);
 }

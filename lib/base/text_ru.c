@@ -329,26 +329,28 @@ const struct text_entry text_ru[] = {
 
 	/* bin/kmi-metrics.c */
 	{ "chmod %s", { "не удалось сменить права на %s" } },
+	{ "nothing is known of the keys: state.json: %s", { "о ключах ничего не известно: state.json: %s" } },
+	{ "kmi doctor tells what to do about it", { "kmi doctor скажет, что с этим делать" } },
 	{ "usage: kmi metrics [--output FILE]\n"
 	  "\n"
 	  "Prints the state of the pool as OpenMetrics text: requests and errors of each\n"
-	  "key, its status, locks and quota.\n"
+	  "key, its status, locks and quota; and what the trace adds up to.\n"
 	  "\n"
 	  "  --output FILE  write it there, whole or not at all, for everybody to read\n"
 	  "  -h, --help     this text\n"
 	  "\n"
-	  "Exit status: 0 done, 1 when it could not be written, 2 for a wrong call or\n"
-	  "setting.\n",
+	  "Exit status: 0 done, 1 when something could not be read or written, 2 for a\n"
+	  "wrong call or setting.\n",
 	  { "использование: kmi metrics [--output ФАЙЛ]\n"
 	    "\n"
 	    "Печатает состояние пула в формате OpenMetrics: запросы и ошибки каждого ключа,\n"
-	    "его статус, блокировки и квоту.\n"
+	    "его статус, блокировки и квоту; и итоги по трассе.\n"
 	    "\n"
 	    "  --output ФАЙЛ  записать туда, целиком или никак, с правом чтения для всех\n"
 	    "  -h, --help     эта справка\n"
 	    "\n"
-	    "Код завершения: 0 — готово, 1 — не удалось записать, 2 — неверный вызов или\n"
-	    "настройка.\n" } },
+	    "Код завершения: 0 — готово, 1 — что-то не удалось прочитать или записать,\n"
+	    "2 — неверный вызов или настройка.\n" } },
 
 	/* bin/kmi-proxy-units.c */
 	{ "the machine's systemd cannot start programs from %s",
