@@ -3,10 +3,14 @@
 #include "base/clock.h"
 
 #include <errno.h>
+#include <linux/sockios.h>
 #include <signal.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#define TICK_MS 10
 
 static volatile sig_atomic_t stop_all;
 
@@ -247,11 +251,30 @@ conn_linger(struct conn *c, int silence_ms, int most_ms)
 }
 
 void
-conn_abort(struct conn *c)
+conn_set_cut(struct conn *c, bool yes)
 {
-	struct linger hard = { .l_onoff = 1, .l_linger = 0 };
+	struct linger hard = { .l_onoff = yes, .l_linger = 0 };
 
+	c->cut = yes;
 	if (c->out_socket)
 		setsockopt(c->out, SOL_SOCKET, SO_LINGER, &hard, sizeof(hard));
-	c->gone = true;
+}
+
+bool
+conn_is_unix(const struct conn *c)
+{
+	int domain = 0;
+	socklen_t n = sizeof(domain);
+
+	return c->out_socket && getsockopt(c->out, SOL_SOCKET, SO_DOMAIN, &domain, &n) == 0 && domain == AF_UNIX;
+}
+
+void
+conn_settle(struct conn *c, int64_t until_ms)
+{
+	int left = 0;
+
+	while (c->out_socket && clock_mono_ms() < until_ms && ioctl(c->out, SIOCOUTQ, &left) == 0 && left > 0)
+		if (!conn_pause(c, clock_mono_ms() + TICK_MS))
+			return;
 }

@@ -28,6 +28,7 @@ struct conn {
 	bool gone;		/* nobody is there to read an answer */
 	bool draining;
 	bool stopped;		/* gone because we were told to stop at once, not because the client left */
+	bool cut;		/* should it end now, the client is to see that something is missing */
 	uint64_t bytes_out;
 };
 
@@ -66,7 +67,14 @@ bool conn_finish(struct conn *c, int64_t until_ms);
  * unread bytes would make the kernel destroy the answer on its way.
  */
 void conn_linger(struct conn *c, int silence_ms, int most_ms);
-/* Ends it so that the client can tell: a reset instead of a clean end. */
-void conn_abort(struct conn *c);
+/*
+ * While `yes`, every end of the connection is one that the client can tell from a clean one, even if this process is killed:
+ * a reset on the network, and at a unix socket an end without "no more from us", which kmi-tls makes a reset of.
+ */
+void conn_set_cut(struct conn *c, bool yes);
+/* Whether it is a unix socket, as one to a front is. */
+bool conn_is_unix(const struct conn *c);
+/* Before the end of one that is cut: a reset destroys what is still on its way, so that is waited for, until `until_ms`. */
+void conn_settle(struct conn *c, int64_t until_ms);
 
 #endif

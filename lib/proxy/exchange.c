@@ -380,9 +380,9 @@ tell_cut(struct exchange *x, const struct reply_plan *plan)
 	}
 	set_code(x->trace.error_code, "cut");
 	x->keep = false;
-	/* What is queued goes out, then a reset: a plain close would look like a clean end where the framing is "until close". */
-	if (conn_finish(x->conn, clock_mono_ms() + 5000) && plan->framing == REPLY_UNTIL_CLOSE)
-		conn_abort(x->conn);
+	/* A front that speaks TLS must not end it in order, whatever the framing: some clients ask no more. */
+	if (conn_is_unix(x->conn))
+		conn_set_cut(x->conn, true);
 	buf_free(&event);
 	buf_free(&out);
 }
@@ -406,8 +406,8 @@ stream_turn(struct exchange *x, const struct reply_plan *plan)
 	conn_noticed(x->conn, fds);
 }
 
-/* Takes and gives until the upstream has ended or the client has left. */
-static void
+/* Takes and gives until the upstream has ended or the client has left. True when the answer came to its own end. */
+static bool
 stream(struct exchange *x, const struct reply_plan *plan)
 {
 	struct forward *fw = x->forward;
@@ -425,14 +425,15 @@ stream(struct exchange *x, const struct reply_plan *plan)
 		}
 	}
 	if (x->conn->gone)
-		return;
+		return false;
 	if (fw->trouble != TROUBLE_NONE) {
 		tell_cut(x, plan);
-		return;
+		return false;
 	}
 	reply_end(&end, plan);
 	conn_send(x->conn, buf_view(&end));
 	buf_free(&end);
+	return true;
 }
 
 /* An upstream may repeat the key that it refuses, which is not the client's. What was asked for is passed on untouched. */
@@ -464,13 +465,18 @@ pass_on(struct exchange *x, struct received *got, bool whole)
 		reply_end(&out, &plan);
 	x->trace.status = got->status;
 	x->trace.ttfb_ms = clock_mono_ms() - x->started_ms;
+	/* The end of the connection will be that of the answer: until it is whole nothing may look like it. */
+	if (plan.framing == REPLY_UNTIL_CLOSE)
+		conn_set_cut(x->conn, true);
 	conn_send(x->conn, buf_view(&out));
 	if (!whole)
-		stream(x, &plan);
+		whole = stream(x, &plan);
 	if (x->forward->done)
 		keyring_release(&x->pick);	/* however long the client takes for the rest */
 	if (!conn_finish(x->conn, clock_mono_ms() + x->config->upstream_idle_timeout_seconds * 1000))
 		client_left(x);
+	else if (whole && plan.framing == REPLY_UNTIL_CLOSE)
+		conn_set_cut(x->conn, false);
 	buf_free(&out);
 }
 

@@ -241,7 +241,7 @@ receive_pieces(struct forward *fw)
 			finish(fw, TROUBLE_CONNECT, "upstream switched protocols unasked");
 			return;
 		}
-		if (fw->got.complete || (end && received_end(&fw->got))) {
+		if (fw->got.complete || (end && wire_ended_in_order(&fw->wire) && received_end(&fw->got))) {
 			finish(fw, TROUBLE_NONE, "");
 			return;
 		}

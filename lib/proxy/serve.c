@@ -425,8 +425,10 @@ serve_connection(struct serve *s, int in, int out, int control, enum serve_facts
 		}
 		request_free(&k.request);
 	}
-	if (conn_finish(&k.conn, clock_mono_ms() + LINGER_MS))
+	if (conn_finish(&k.conn, clock_mono_ms() + LINGER_MS) && !k.conn.cut)
 		conn_linger(&k.conn, LINGER_MS, LINGER_MAX_MS);
+	if (k.conn.cut)
+		conn_settle(&k.conn, clock_mono_ms() + LINGER_MS);
 	draining = k.conn.draining;
 	conn_free(&k.conn);
 	return draining;

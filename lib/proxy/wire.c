@@ -4,6 +4,7 @@
 #include "base/trust.h"
 
 #include <curl/curl.h>
+#include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +13,7 @@
 #define SOCKETS_MAX 8		/* one is in use, two while a name resolves or addresses race */
 #define FDS_MAX 4
 #define HOUR_MS 3600000
+#define SSL_HAS_RECEIVED_SHUTDOWN 2	/* OpenSSL's SSL_RECEIVED_SHUTDOWN */
 
 struct line {
 	CURL *easy;
@@ -363,6 +365,23 @@ wire_receive(struct wire *w, char *p, size_t n, bool *end)
 		return 0;
 	note(w, code);
 	return -1;
+}
+
+/*
+ * libcurl calls both an end. It does not hand on the difference either, so OpenSSL is asked, which libcurl has loaded; where
+ * libcurl stands on another library every end counts.
+ */
+bool
+wire_ended_in_order(const struct wire *w)
+{
+	int (*get_shutdown)(const void *) = NULL;
+	struct curl_tlssessioninfo *tls = NULL;
+
+	*(void **)&get_shutdown = dlsym(RTLD_DEFAULT, "SSL_get_shutdown");
+	if (!get_shutdown || curl_easy_getinfo(w->lines->now->easy, CURLINFO_TLS_SSL_PTR, &tls) != CURLE_OK || !tls ||
+	    tls->backend != CURLSSLBACKEND_OPENSSL || !tls->internals)
+		return true;
+	return get_shutdown(tls->internals) & SSL_HAS_RECEIVED_SHUTDOWN;
 }
 
 void

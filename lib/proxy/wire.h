@@ -47,7 +47,9 @@ short wire_wait(struct wire *w, short events, struct pollfd *fds, unsigned count
 /* How many bytes went or came; 0 when it has to wait first; -1 when that cannot be, and w tells why. What could not be
    sent may have an answer all the same. */
 ssize_t wire_send(struct wire *w, const char *p, size_t n);	/* after 0: again with the same bytes */
-ssize_t wire_receive(struct wire *w, char *p, size_t n, bool *end);	/* *end: the upstream has closed, in order */
+ssize_t wire_receive(struct wire *w, char *p, size_t n, bool *end);	/* *end: the upstream has closed */
+/* After that: whether it said so, as TLS wants it. Else anybody on the way may have cut it, or the upstream has died. */
+bool wire_ended_in_order(const struct wire *w);
 void wire_put_back(struct wire *w, bool keep);
 
 #endif

@@ -3,7 +3,7 @@
 . "$(dirname "$0")/lib.sh"
 keys a b
 fake_start
-pool_start
+pool_start KMI_PROXY_DRAIN_SECONDS=0
 
 # 3 MB as server-sent events, slowly enough to see that pieces do not wait for each other
 fake_script '[{"key": "*", "do": {"sse": {"count": 300, "interval_ms": 5, "size": 10000}}}]'
@@ -81,8 +81,9 @@ ask /x
 is "$CODE" 502 "garbage is a bad answer"
 
 # cuts are told
-for framing in length chunked; do
+for framing in length chunked close; do
 	for how in fin close rst; do
+		[ $framing.$how != close.close ] || continue	# that is how a whole one ends
 		fake_reset
 		fake_script "[{\"key\": \"*\", \"do\": {\"status\": 200, \"framing\": \"$framing\", \"body\": {\"file\": \"$D/blob\"}, \"cut\": {\"after_bytes\": 100000, \"how\": \"$how\"}}}]"
 		rm -rf "$D/state/trace"
@@ -98,6 +99,49 @@ ask /chat/completions -d '{"stream": true}'
 ok "a cut event stream has no clean end" test "$CURL" -ne 0
 is "$(tail -n 3 "$D/body" | head -1)" "event: error" "its last event is an error"
 is "$(tail -n 2 "$D/body" | sed -n 's/^data: //p' | jq -r .error.code)" upstream_cut "that a client can read"
+
+# the end of the connection is the end of the answer: one that is not whole ends in a reset, whoever cut it
+cat >"$D/one.py" <<'P'
+# one.py PORT: a request of HTTP/1.0: how the connection ended, and the bytes of the body
+import socket, sys
+s = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
+s.settimeout(20)
+s.sendall(b"GET /kmi-rotor/v1/x HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n")
+got, how = b"", "clean"
+try:
+    while True:
+        p = s.recv(65536)
+        if not p: break
+        got += p
+except ConnectionResetError: how = "reset"
+print(how, len(got.partition(b"\r\n\r\n")[2]))
+P
+one() { timeout 30 python3 "$D/one.py" "$PORT"; }
+fake_script "[{\"key\": \"*\", \"do\": {\"status\": 200, \"framing\": \"chunked\", \"body\": {\"file\": \"$D/blob\"}}}]"
+is "$(one)" "clean $(stat -c %s "$D/blob")" "HTTP/1.0: a whole answer ends in order"
+fake_script "[{\"key\": \"*\", \"do\": {\"status\": 200, \"framing\": \"chunked\", \"body\": {\"file\": \"$D/blob\"}, \"cut\": {\"after_bytes\": 100000, \"how\": \"fin\"}}}]"
+rm -rf "$D/state/trace"
+is "$(one)" "reset 100000" "HTTP/1.0, cut by the upstream: every byte, then a reset"
+trace_wait 1
+is "$(trace_last error_code)" cut "traced as such"
+fake_script '[{"key": "*", "do": {"sse": {"count": 1000, "interval_ms": 20, "size": 100}}}]'
+fake_reset
+one >"$D/seen" &
+L=$!
+until_true 10 eval '[ $(fake_live) -ge 1 ]'
+sleep 0.3
+kill -9 $(pgrep -P "$POOL")
+wait $L
+is "$(cut -d' ' -f1 "$D/seen")" reset "HTTP/1.0, the handler is killed: a reset"
+fake_reset
+one >"$D/seen" &
+L=$!
+until_true 10 eval '[ $(fake_live) -ge 1 ]'
+sleep 0.3
+pool_stop
+wait $L
+is "$(cut -d' ' -f1 "$D/seen")" reset "HTTP/1.0, the pool stops and will not wait: a reset"
+pool_start
 
 # an upstream that closes between two requests, or in the face of a large one
 fake_reset

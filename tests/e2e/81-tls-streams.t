@@ -84,10 +84,13 @@ fake_script "[{\"key\": \"*\", \"do\": {\"status\": 200, \"framing\": \"close\",
 is "$(look 0)" "clean 300000 HTTP/1.1 200 OK" "an answer that ends with its connection: all of it, then a close_notify"
 for how in close rst; do
 	fake_script "[{\"key\": \"*\", \"do\": {\"status\": 200, \"framing\": \"length\", \"body\": {\"file\": \"$D/zeros\"}, \"cut\": {\"after_bytes\": 100000, \"how\": \"$how\"}}}]"
-	saw=$(look 0)
-	is "${saw#* }" "100000 HTTP/1.1 200 OK" "cut by $how: the client gets what there was, less than was announced"
+	for minor in 0 1; do
+		is "$(look $minor)" "reset 100000 HTTP/1.1 200 OK" "cut by $how: the client of 1.$minor gets what there was, less than was announced, then a reset"
+	done
 	fake_script "[{\"key\": \"*\", \"do\": {\"status\": 200, \"framing\": \"chunked\", \"body\": {\"file\": \"$D/zeros\"}, \"cut\": {\"after_bytes\": 100000, \"how\": \"$how\"}}}]"
 	is "$(look 0)" "reset 100000 HTTP/1.1 200 OK" "cut by $how, and no length was announced: all of it, then a reset"
+	saw=$(look 1)
+	is "${saw%% *} ${saw#* * }" "reset HTTP/1.1 200 OK" "cut by $how in chunks: a reset, no close_notify"
 done
 fake_script '[{"key": "*", "do": {"sse": {"count": 20, "interval_ms": 1, "size": 300}, "cut": {"after_bytes": 2000, "how": "close"}}}]'
 tls -N -o "$D/body" "$T/chat/completions" -d '{"stream": true}' 2>/dev/null
@@ -168,16 +171,39 @@ for how in notify half truncate; do
 	gone "left ($how) in mid-stream"
 done
 fake_script "[{\"key\": \"*\", \"do\": {\"status\": 200, \"body\": \"ok\"}}]"
-fake_reset
-rm -rf "$D/state/trace"
-python3 - "$TPORT" "$D/certs/ca.pem" <<'PY'
+cat >"$D/cut.py" <<'PY'
+# cut.py PORT CA HOW HEAD-AND-BODY: a request that breaks off
 import os, socket, ssl, sys
-s = ssl.create_default_context(cafile=sys.argv[2]).wrap_socket(socket.create_connection(("127.0.0.1", int(sys.argv[1]))), server_hostname="127.0.0.1")
-s.sendall(b"POST /kmi-rotor/v1/x HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 1000\r\n\r\nhalf a body")
+port, ca, how, text = sys.argv[1:]
+raw = socket.create_connection(("127.0.0.1", int(port)))
+s = ssl.create_default_context(cafile=ca).wrap_socket(raw, server_hostname="127.0.0.1", suppress_ragged_eofs=False)
+s.sendall(b"POST /kmi-rotor/v1/x HTTP/1.1\r\nHost: 127.0.0.1\r\n" + text.encode().decode("unicode_escape").encode())
+s.settimeout(10)
+if how == "notify":		# an orderly end of TLS in the middle of HTTP
+    try: s.unwrap()
+    except OSError: pass
+elif how == "half":		# FIN without close_notify, and the client goes on to read
+    fd = s.detach(); r = socket.socket(fileno=fd); r.shutdown(socket.SHUT_WR); r.settimeout(10)
+    try:
+        while r.recv(65536): pass
+    except OSError: pass
 os._exit(0)
 PY
-trace_wait 1
-is "$(trace_last error_code) $(fake_live)" "client_gone 0" "a body that is cut: traced as client_gone, and nothing goes upstream"
+for how in gone half notify; do
+	for text in 'Content-Length: 1000\r\n\r\nhalf a body' \
+		'Content-Length: 12\r\nConnection: close\r\n\r\nhalf a body' \
+		'Transfer-Encoding: chunked\r\n\r\n' \
+		'Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n4\r\nhalf\r\n' \
+		'Transfer-Encoding: chunked\r\n\r\n4\r\nha' \
+		'Transfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n0\r\n' \
+		'Transfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n0\r\n\r'; do
+		fake_reset
+		rm -rf "$D/state/trace"
+		python3 "$D/cut.py" "$TPORT" "$D/certs/ca.pem" $how "$text"
+		trace_wait 1
+		is "$(trace_last error_code) $(fake_live)" "client_gone 0" "$how in '${text#*\\r\\n}': traced as client_gone, and nothing goes upstream"
+	done
+done
 
 # clients that do nothing
 t=$SECONDS

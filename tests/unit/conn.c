@@ -6,6 +6,7 @@
 #include "check.h"
 
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -227,14 +228,47 @@ lingering(void)
 	close_pair();
 }
 
-static void
-aborting(void)
+/* How the connection ends for the other side, over the network: the bytes it gets, or -1 for a reset. */
+static int
+ends(bool cut, bool put_right, bool settle)
 {
+	struct sockaddr_in at = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t n = sizeof(at);
+	int listener = socket(AF_INET, SOCK_STREAM, 0), all = 0, got, fd;
+	char bytes[8];
+
+	bind(listener, (struct sockaddr *)&at, sizeof(at));
+	listen(listener, 1);
+	getsockname(listener, (struct sockaddr *)&at, &n);
+	peer = socket(AF_INET, SOCK_STREAM, 0);
+	connect(peer, (struct sockaddr *)&at, n);
+	fd = accept(listener, NULL, NULL);
+	conn_init(&c, fd, fd, -1);
+	if (cut)
+		conn_set_cut(&c, true);
+	if (put_right)
+		conn_set_cut(&c, false);
+	conn_send(&c, STR("hello"));
+	if (settle)
+		conn_settle(&c, in_ms(1000));
+	CHECK(!conn_is_unix(&c));
+	conn_free(&c);
+	close(fd);
+	while ((got = (int)recv(peer, bytes, sizeof(bytes), 0)) > 0)
+		all += got;
+	close(peer);
+	close(listener);
+	return got < 0 ? -1 - all : all;
+}
+
+static void
+cutting(void)
+{
+	CHECK_NAMED(ends(false, false, false) == 5, "an end in order");
+	CHECK_NAMED(ends(true, false, true) == -6, "a cut one: every byte, then a reset");
+	CHECK_NAMED(ends(true, true, false) == 5, "one that came to its end after all");
 	open_pair();
-	conn_abort(&c);
-	CHECK(c.gone);
-	conn_send(&c, STR("never"));
-	CHECK_INT(c.bytes_out, 0);
+	CHECK(conn_is_unix(&c));
 	close_pair();
 }
 
@@ -283,7 +317,7 @@ main(void)
 	control_line();
 	pipes();
 	lingering();
-	aborting();
+	cutting();
 	stopping();
 	return check_done();
 }
