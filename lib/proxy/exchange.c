@@ -6,6 +6,7 @@
 #include "books/events.h"
 #include "books/prompt.h"
 #include "keys/answer.h"
+#include "keys/booking.h"
 #include "proxy/decode.h"
 #include "proxy/dryrun.h"
 #include "proxy/reply.h"
@@ -166,7 +167,7 @@ first_pick(struct exchange *x)
 
 	for (;;) {
 		struct pick_none none;
-		enum pick_answer answer = keyring_pick(x->keyring, &x->picking, &x->pick, &none);
+		enum pick_answer answer = pick_next(x->keyring, &x->picking, &x->pick, &none);
 		int64_t wait = -1, left = until - clock_mono_ms();
 
 		if (answer == PICK_KEY) {
@@ -472,7 +473,7 @@ pass_on(struct exchange *x, struct received *got, bool whole)
 	if (!whole)
 		whole = stream(x, &plan);
 	if (x->forward->done)
-		keyring_release(&x->pick);	/* however long the client takes for the rest */
+		pick_release(&x->pick);	/* however long the client takes for the rest */
 	if (!conn_finish(x->conn, clock_mono_ms() + x->config->upstream_idle_timeout_seconds * 1000))
 		client_left(x);
 	else if (whole && plan.framing == REPLY_UNTIL_CLOSE)
@@ -514,7 +515,7 @@ rest_failed(struct exchange *x, const struct failed *failed, int count)
 {
 	for (int i = 0; i < count; i++)
 		if (failed[i].label && strcmp(failed[i].label, x->pick.label) != 0)
-			keyring_rest(x->keyring, failed[i].label, &failed[i].judgement, failed[i].started);
+			booking_rest(x->keyring, failed[i].label, &failed[i].judgement, failed[i].started);
 }
 
 /* Full jitter: anything up to the step, so that many clients do not come back at the same moment. */
@@ -536,14 +537,14 @@ another(struct exchange *x, const struct judgement *j, int made)
 	if (made > x->config->proxy_retry_max || made >= PICK_TRIED_MAX || made >= TRACE_ATTEMPTS_MAX)
 		return false;
 	if (j->retry_other) {
-		answer = keyring_pick(x->keyring, &x->picking, &x->pick, &none);
+		answer = pick_next(x->keyring, &x->picking, &x->pick, &none);
 		pick_none_free(&none);
 		note_pick(x);
 		if (answer == PICK_KEY)
 			return true;
 	}
 	return j->retry_same && pause_ms(x, backoff_ms(x->config, made - 1)) &&
-	    keyring_again(x->keyring, &x->pick) == 0;
+	    pick_again(x->keyring, &x->pick) == 0;
 }
 
 static void
@@ -573,7 +574,7 @@ forward_request(struct exchange *x)
 		    clock_mono_ms() - fw->started_ms);
 		good = j.verdict == VERDICT_OK || j.verdict == VERDICT_REQUEST;
 		if (!good) {
-			keyring_book(x->keyring, &x->pick, &j);
+			booking_add(x->keyring, &x->pick, &j);
 			if (j.verdict == VERDICT_SERVER)
 				failed[failed_count++] = (struct failed){ strdup(x->pick.label), j, x->pick.started };
 			if (fw->got.head_complete && fw->trouble == TROUBLE_NONE && fw->done && fw->got.status != 101) {
@@ -599,13 +600,13 @@ forward_request(struct exchange *x)
 			set_code(x->trace.error_code, j.error_code);
 		}
 		if (good) {
-			keyring_book(x->keyring, &x->pick, &j);
+			booking_add(x->keyring, &x->pick, &j);
 			rest_failed(x, failed, failed_count);
 		}
 		break;
 	}
 	forward_stop(fw);
-	keyring_release(&x->pick);
+	pick_release(&x->pick);
 	for (int i = 0; i < failed_count; i++)
 		free(failed[i].label);
 }
@@ -642,7 +643,7 @@ pretend(struct exchange *x)
 	x->trace.dry_run = true;
 	x->trace.ttfb_ms = clock_mono_ms() - x->started_ms;
 	note_attempt(x, answer.status, "ok", 0);
-	keyring_book(x->keyring, &x->pick, &ok);
+	booking_add(x->keyring, &x->pick, &ok);
 	buf_free(&answer.body);
 	buf_free(&out);
 }

@@ -11,7 +11,7 @@
 
 #include "base/config.h"
 #include "books/trace.h"
-#include "keys/keyring.h"
+#include "keys/pick.h"
 #include "proxy/conn.h"
 #include "proxy/forward.h"
 #include "proxy/request.h"

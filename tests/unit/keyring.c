@@ -1,4 +1,4 @@
-#include "keys/keyring.h"
+#include "keys/booking.h"
 
 #include "base/clock.h"
 
@@ -58,7 +58,7 @@ tries(struct keyring *kr, int most, char out[100])
 	out[0] = '\0';
 	for (int i = 0; i < most; i++) {
 		struct pick_none none;
-		enum pick_answer answer = keyring_pick(kr, &g, &p, &none);
+		enum pick_answer answer = pick_next(kr, &g, &p, &none);
 
 		pick_none_free(&none);
 		if (answer != PICK_KEY)
@@ -130,15 +130,15 @@ locks(void)
 	CHECK(keyring_open(&kr, &config, NULL, &f) == 0);
 	for (int i = 0; i < 3; i++) {
 		picking_init(&g);
-		CHECK(keyring_pick(&kr, &g, &p, &none) == PICK_KEY);
+		CHECK(pick_next(&kr, &g, &p, &none) == PICK_KEY);
 		pick_none_free(&none);
-		keyring_book(&kr, &p, &rate);
+		booking_add(&kr, &p, &rate);
 		picking_free(&g);
 		tries(&kr, 1, got);
 		CHECK_STR(got, i == 0 ? "b" : i == 1 ? "c" : "");
 	}
 	picking_init(&g);
-	CHECK(keyring_pick(&kr, &g, &p, &none) == PICK_NONE);
+	CHECK(pick_next(&kr, &g, &p, &none) == PICK_NONE);
 	CHECK_INT(none.why.status, 429);
 	CHECK(none.why.soonest >= rate.until && none.keys.n > 10);
 	pick_none_free(&none);
