@@ -7,6 +7,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +19,7 @@
 #define TAIL_BYTES (256u << 10)
 #define LOW_BYTES (16u << 20)
 #define RECENT_SECONDS 86400
+#define FILES_MAX 2000
 
 /* What kmi does at each request, tried once: a file made and removed. */
 static void
@@ -74,6 +76,96 @@ check_owner(struct doctor *d)
 		doctor_found(d, FINDING_WARN, "the state folder %s belongs to another user", d->config->state_dir);
 		doctor_remedy(d, "run kmi as that user, or set KMI_STATE_DIR");
 	}
+}
+
+/* What is wrong with the files in the state folder, one of a kind by name. */
+struct strays {
+	uid_t owner;		/* of the folder: who runs the proxy */
+	size_t seen, open, foreign, barred;
+	char *first_open, *first_foreign, *first_barred;
+};
+
+static void
+note_stray(size_t *count, char **first, const char *path)
+{
+	if (++*count == 1)
+		*first = strdup(path);
+}
+
+static void
+look_at_file(struct strays *s, const char *path, const struct stat *st)
+{
+	int wanted = S_ISDIR(st->st_mode) ? R_OK | W_OK | X_OK : R_OK | W_OK;
+
+	if (st->st_mode & 077)
+		note_stray(&s->open, &s->first_open, path);
+	if (st->st_uid != s->owner)
+		note_stray(&s->foreign, &s->first_foreign, path);
+	else if (st->st_uid == geteuid() && access(path, wanted) < 0)
+		note_stray(&s->barred, &s->first_barred, path);
+}
+
+/* The folder and those in it, but no deeper; an enormous one not to its end. */
+static void
+look_through(struct strays *s, const char *folder, bool deeper)
+{
+	DIR *dir = opendir(folder);
+	struct dirent *e;
+	struct stat st;
+
+	while (dir && s->seen < FILES_MAX && (e = readdir(dir))) {
+		char *path = strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0 ? NULL : file_join(folder, e->d_name);
+
+		s->seen++;
+		if (path && lstat(path, &st) == 0 && (S_ISREG(st.st_mode) || S_ISDIR(st.st_mode))) {
+			look_at_file(s, path, &st);
+			if (deeper && S_ISDIR(st.st_mode))
+				look_through(s, path, false);
+		}
+		free(path);
+	}
+	if (dir)
+		closedir(dir);
+}
+
+static void
+check_modes(struct doctor *d)
+{
+	const char *folder = d->config->state_dir;
+	struct strays s = { 0 };
+	struct stat st;
+
+	if (stat(folder, &st) < 0)
+		return;
+	s.owner = st.st_uid;
+	look_through(&s, folder, true);
+	if (!s.seen)
+		return;		/* not ours to look into: told elsewhere */
+	if (s.open) {
+		doctor_found(d, FINDING_WARN, text_plural((long long)s.open, "%lld file of the state folder may be read or written by others: %s",
+		    "%lld files of the state folder may be read or written by others, such as %s"), (long long)s.open,
+		    s.first_open ? s.first_open : "?");
+		doctor_remedy(d, "chmod -R go= %s", folder);
+	}
+	if (s.foreign) {
+		struct passwd *pw = getpwuid(s.owner);
+
+		doctor_found(d, FINDING_FAIL, text_plural((long long)s.foreign, "%lld file of the state folder belongs to another user than "
+		    "the folder: %s", "%lld files of the state folder belong to another user than the folder, such as %s"),
+		    (long long)s.foreign, s.first_foreign ? s.first_foreign : "?");
+		doctor_remedy(d, "was kmi run by sudo? sudo chown -R %s %s", pw ? pw->pw_name : "?", folder);
+	}
+	if (s.barred) {
+		doctor_found(d, FINDING_FAIL, text_plural((long long)s.barred, "%lld file of the state folder cannot be read and written: %s",
+		    "%lld files of the state folder cannot be read and written, such as %s"), (long long)s.barred,
+		    s.first_barred ? s.first_barred : "?");
+		doctor_remedy(d, "chmod -R u+rwX %s", folder);
+	}
+	if (!s.open && !s.foreign && !s.barred)
+		doctor_found(d, FINDING_OK, "the files in the state folder are for their owner alone");
+	free(s.first_open);
+	free(s.first_foreign);
+	free(s.first_barred);
 }
 
 static void
@@ -255,6 +347,7 @@ doctor_files(struct doctor *d)
 {
 	check_writable(d);
 	check_owner(d);
+	check_modes(d);
 	check_state(d);
 	check_trace(d);
 	check_log(d);

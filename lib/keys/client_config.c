@@ -369,3 +369,55 @@ out:
 	toml_free(root);
 	return rc;
 }
+
+/* ---- where it leads ---- */
+
+static const struct toml *
+default_provider(const struct toml *root)
+{
+	size_t n = 0;
+	const char *model = toml_string(member(root, "default_model"), &n);
+	const struct toml *of_model = model ? toml_get(member(root, "models"), (struct str){ model, n }) : NULL;
+	const char *name = toml_string(member(of_model, "provider"), &n);
+	const struct toml *p = name ? toml_get(member(root, "providers"), (struct str){ name, n }) : NULL;
+
+	return toml_type(p) == TOML_TABLE ? p : find_provider(root);
+}
+
+static char *
+text_of(const struct toml *table, const char *name)
+{
+	const char *s = toml_string(member(table, name), NULL);
+
+	return s && *s ? strdup(s) : NULL;
+}
+
+int
+client_config_route(struct str text, struct client_route *out, struct fail *f)
+{
+	const struct toml *p;
+	struct toml *root;
+
+	*out = (struct client_route){ 0 };
+	if (toml_parse(&root, text, f) < 0)
+		return -1;
+	p = default_provider(root);
+	if (p) {
+		out->provider = str_dup(toml_key(p));
+		out->base_url = text_of(p, "base_url");
+		out->api_key = text_of(p, "api_key");
+	}
+	toml_free(root);
+	return 0;
+}
+
+void
+client_route_free(struct client_route *r)
+{
+	if (r->api_key)
+		explicit_bzero(r->api_key, strlen(r->api_key));
+	free(r->provider);
+	free(r->base_url);
+	free(r->api_key);
+	*r = (struct client_route){ 0 };
+}

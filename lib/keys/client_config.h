@@ -22,6 +22,16 @@ enum client { CLIENT_KIMI_CLI, CLIENT_KIMI_CODE, CLIENTS };
  */
 char *client_config_path(enum client client);
 
+/* Where the client goes by itself: by the provider of its default model, else by the one that client_config_set() sets. */
+struct client_route {
+	char *provider;		/* NULL: none is named */
+	char *base_url;		/* NULL: the client's own idea */
+	char *api_key;		/* NULL: none; a login has none */
+};
+
+int client_config_route(struct str text, struct client_route *out, struct fail *f);
+void client_route_free(struct client_route *r);
+
 /*
  * Appends to out. -1: the text is no TOML ("line 3: ..."), or what is to be set stands in it in a form that a value cannot take
  * the place of: an api_key that is a table with a header, providers that are no tables.

@@ -102,7 +102,43 @@ http_proxy=http://proxy.example:3128 want_code=0 breaks "An HTTP proxy in the en
 	"through another HTTP proxy" "NO_PROXY=127.0.0.1"
 mkdir -p "$HOME/.kimi"; printf 'default_model = "x\n' >"$HOME/.kimi/config.toml"
 want_code=0 breaks "A config of the Kimi CLI that does not parse" 'A quote is missing in it.' "config.toml is no valid TOML: line 1" "mend that line"
+client() {	# client BASE_URL API_KEY
+	printf 'default_model = "k"\n[models.k]\nprovider = "managed:kimi-code"\nmodel = "kimi-for-coding"\n\n[providers."managed:kimi-code"]\ntype = "kimi"\nbase_url = "%s"\napi_key = "%s"\n' \
+		"$1" "$2" >"$HOME/.kimi/config.toml"
+}
+client https://api.kimi.com/coding/v1 sk-fake-bea-000bea
+KIMI_BASE_URL= want_code=0 breaks "The Kimi CLI goes straight to Kimi" 'Its config has a key of the pool and the address of Kimi, as `kmi rotate` writes it; no variable says otherwise.' \
+	"goes straight to https://api.kimi.com/coding/v1 with the key bea, past the proxy" "if that is meant, all is well"
+kmi doctor >"$D/out"
+has "$(tr -s ' \n' ' ' <"$D/out")" "in this shell KIMI_BASE_URL outranks it" "a variable that leads to the proxy is stronger"
+client https://api.kimi.com/coding/v1 sk-fake-mine-0000
+has "$(KIMI_BASE_URL='' kmi doctor | tr -s ' \n' ' ')" "with a key or a login of its own" "a key that is none of the pool's"
+client http://127.0.0.1:1/kmi-rotor/v1 sk-fake-mine-0000
+KIMI_BASE_URL= want_code=0 breaks "The Kimi CLI is sent to where no proxy is" 'The port in its config is an old one.' \
+	"leads to http://127.0.0.1:1/kmi-rotor/v1, and the proxy is not there" "base_url = \"http://127.0.0.1:$PORT/kmi-rotor/v1\""
+for url in "http://127.0.0.1:$PORT/kmi-rotor/v1" "http://localhost:$PORT/kmi-rotor/v1/"; do
+	client "$url" any
+	has "$(KIMI_BASE_URL='' kmi doctor | tr -s ' \n' ' ')" "config.toml leads to the proxy" "a config that leads to the proxy: $url"
+done
+for url in "http://127.0.0.1:${PORT}1/kmi-rotor/v1" "http://127.0.0.1:$PORT/kmi-rotor/v11" "http://127.0.0.1:$PORT"; do
+	client "$url" any
+	has "$(KIMI_BASE_URL='' kmi doctor | tr -s ' \n' ' ')" "and the proxy is not there" "one that does not, though it looks like it: $url"
+done
+client "http://127.0.0.1:$PORT/kmi-rotor/v1" any
+KIMI_BASE_URL= KMI_PROXY_TOKEN=sk-fake-token want_code=0 breaks "The Kimi CLI has another token" \
+	'The proxy asks for one, and the `api_key` in the config is something else.' "its api_key is not the token" "KMI_PROXY_TOKEN"
+ok "no token is shown" eval '! grep -q sk-fake "$D/out"'
+printf 'theme = "dark"\n' >"$HOME/.kimi/config.toml"
+has "$(KIMI_BASE_URL='' kmi doctor | tr -s ' \n' ' ')" "names no provider of Kimi" "a config without a provider"
 rm "$HOME/.kimi/config.toml"
+chmod 644 "$D/state/state.json" "$D/state/trace/trace.jsonl"
+want_code=0 breaks "Books that others may read" '`chmod 644` on `state.json` and the trace.' "2 files of the state folder may be read or written by others" "chmod -R go= "
+chmod 600 "$D/state/state.json" "$D/state/trace/trace.jsonl"
+if [ "$(id -u)" = 0 ]; then
+	chown 65534 "$D/state/state.json.lock"
+	breaks "A file of another user" '`state.json.lock` was made by another user, or by sudo.' "belongs to another user than the folder: " "sudo chown -R"
+	chown 0 "$D/state/state.json.lock"
+fi
 cp "$D/state/state.json" "$D/keep.json"
 echo '{"schema_version": 1, "keys": {' >"$D/state/state.json"
 chat
@@ -127,7 +163,7 @@ if [ "$(id -u)" = 0 ] && unshare -m true 2>/dev/null; then
 	mkdir -p "$D/tiny"
 	cat >"$D/full.sh" <<-'S'
 		mount -t tmpfs -o size=64k none "$D/tiny" && chmod 700 "$D/tiny"
-		head -c 1000000 /dev/zero >"$D/tiny/filler" 2>/dev/null
+		umask 077; head -c 1000000 /dev/zero >"$D/tiny/filler" 2>/dev/null
 		KMI_STATE_DIR=$D/tiny kmi doctor
 	S
 	unshare -m bash "$D/full.sh" >"$D/out" 2>&1

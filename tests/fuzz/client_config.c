@@ -160,8 +160,11 @@ try(struct str text)
 {
 	struct buf once = BUF(1 << 20), twice = BUF(1 << 20);
 	struct fail f = { 0 };
+	struct client_route route;
 	struct toml *root;
 
+	if (client_config_route(text, &route, &f) == 0)
+		client_route_free(&route);
 	if (client_config_set(text, KEY, URL, &once, &f) == 0) {
 		check(text, buf_view(&once));
 		if (client_config_set(buf_view(&once), KEY, URL, &twice, &f) < 0 || !str_eq(buf_view(&once), buf_view(&twice)))

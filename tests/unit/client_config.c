@@ -33,9 +33,40 @@ refuses(const char *text, const char *why)
 	buf_free(&out);
 }
 
+/* By which provider, where to, with what key: "" is none. */
+static void
+leads(const char *text, const char *provider, const char *url, const char *key)
+{
+	struct client_route r;
+	struct fail f = { 0 };
+
+	CHECK_INT(client_config_route(str_from(text), &r, &f), 0);
+	CHECK_STR(r.provider ? r.provider : "", provider);
+	CHECK_STR(r.base_url ? r.base_url : "", url);
+	CHECK_STR(r.api_key ? r.api_key : "", key);
+	client_route_free(&r);
+}
+
+static void
+routes(void)
+{
+	struct client_route r;
+	struct fail f = { 0 };
+
+	leads("", "", "", "");
+	leads("default_model = \"k\"\n[models.k]\nprovider = \"b\"\n[providers.a]\nbase_url = \"x\"\n[providers.b]\nbase_url = \"y\"\n"
+	      "api_key = \"sk\"\n", "b", "y", "sk");
+	leads("default_model = \"gone\"\n[providers.moonshot-ai]\nbase_url = \"x\"\napi_key = \"\"\n", "moonshot-ai", "x", "");
+	leads("default_model = 3\n[models.k]\nprovider = \"b\"\n[providers.b]\n", "", "", "");
+	leads("default_model = \"k\"\nmodels = 4\n[providers.kimi-for-coding]\nbase_url = 7\n", "kimi-for-coding", "", "");
+	CHECK_INT(client_config_route(STR("a = "), &r, &f), -1);
+	client_route_free(&r);
+}
+
 int
 main(void)
 {
+	routes();
 	gives("in place, the rest as it was",
 	    "# mine\ndefault_model = \"k\"\n\n[providers.kimi-for-coding]\ntype = \"kimi\"\nbase_url = 'https://old/v1' # here\n"
 	    "api_key   =\t\"sk-old\"\n[models.k]\nprovider = \"kimi-for-coding\"\n",
