@@ -23,7 +23,9 @@ static struct {
 	size_t room, count;
 	uint64_t salt;
 	bool window[WINDOW + 1];	/* which lengths of beginnings there are */
-	bool first[256];		/* which bytes they begin with: most of a text is passed over by this alone */
+	unsigned char first[256];	/* the bytes they begin with, ... */
+	size_t first_count;
+	bool second[256];		/* and what follows those: most of a text is passed over by these alone */
 } all;
 
 /* FNV-1a, begun at a number nobody knows: what lies in memory is of no use to try keys on. */
@@ -83,7 +85,9 @@ know(const char *p, size_t n)
 	if (place->length < n)
 		place->length = n;
 	place->quotes |= memchr(p, '"', n) || memchr(p, '\\', n);
-	all.window[window] = all.first[(unsigned char)*p] = true;
+	all.window[window] = all.second[(unsigned char)p[1]] = true;
+	if (!memchr(all.first, *p, all.first_count))
+		all.first[all.first_count++] = (unsigned char)*p;
 }
 
 void
@@ -138,16 +142,19 @@ secret_at(const char *p, size_t n)
 bool
 secret_hide(char *text, size_t n)
 {
+	const char *end = text + n;
 	bool some = false;
 
-	for (size_t i = 0; all.count && i + SECRET_SHORTEST <= n; i++) {
-		size_t length = all.first[(unsigned char)text[i]] ? secret_at(text + i, n - i) : 0;
+	for (size_t i = 0; i < all.first_count; i++)
+		for (char *p = text; end - p >= SECRET_SHORTEST && (p = memchr(p, all.first[i], (size_t)(end - p))); p++) {
+			size_t length = end - p >= SECRET_SHORTEST && all.second[(unsigned char)p[1]] ?
+			    secret_at(p, (size_t)(end - p)) : 0;
 
-		if (!length)
-			continue;
-		memset(text + i, '*', length);
-		i += length - 1;
-		some = true;
-	}
+			if (!length)
+				continue;
+			memset(p, '*', length);
+			p += length - 1;
+			some = true;
+		}
 	return some;
 }
