@@ -65,6 +65,8 @@ bind_unix(const struct listen_address *a, const char *text, const char *setting,
 		else
 			errno = EADDRINUSE;
 	}
+	if (rc == 0 && a->shared)
+		rc = chmod(a->path, 0666);
 	if (rc == 0)
 		return fd;
 	if (errno == EADDRINUSE)

@@ -35,6 +35,7 @@ struct listen_address {
 	char *host;	/* NULL for a unix socket; without brackets */
 	int port;
 	char *path;	/* unix socket, else NULL */
+	bool shared;	/* other users may open that: it is looked at who they are */
 };
 
 struct config {

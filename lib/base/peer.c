@@ -75,7 +75,9 @@ static void
 conclude(struct peer *p)
 {
 	p->unix_socket = p->local_address.any.sa_family == AF_UNIX;
-	p->local_loopback = is_loopback(&p->local_address);
+	/* Both ends: who is redirected to loopback, by a rule of the firewall or a proxy that hides itself, comes from afar. */
+	p->local_loopback = is_loopback(&p->local_address) &&
+	    (!is_inet(&p->remote_address) || is_loopback(&p->remote_address));
 	write_address(&p->local_address, p->local, sizeof(p->local));
 	write_address(&p->remote_address, p->remote, sizeof(p->remote));
 }

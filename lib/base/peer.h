@@ -34,7 +34,7 @@ union peer_address {
 
 struct peer {
 	bool unix_socket;	/* a unix socket or a pipe: the network does not reach it */
-	bool local_loopback;	/* our end is a loopback address */
+	bool local_loopback;	/* our end is a loopback address, and theirs is none of the network */
 	bool tls;		/* encrypted up to us, or up to the front that told so */
 	char local[80];		/* our end and theirs for the log: "127.0.0.1:54123", "[::1]:1", "unix", "?" */
 	char remote[80];

@@ -287,6 +287,7 @@ set_users(char ***at, struct config *c, struct str text, struct fail *f)
 		return -1;
 	while ((*at)[n])
 		n++;
+	c->listen.shared = c->tls_listen.shared = n > 0;
 	c->proxy_unix_uids = calloc(n + 1, sizeof(*c->proxy_unix_uids));
 	if (!c->proxy_unix_uids)
 		return fail_memory(f);

@@ -200,6 +200,15 @@ P
 	is "$(as 0 "$path" "$D/certs/ca.pem")" "403 user_not_allowed" "behind kmi-tls and $how: kmi-tls's own user is not taken for the client's"
 	unserve
 done
+unset KMI_PROXY_TLS_CERT KMI_PROXY_TLS_KEY
+KMI_DRY_RUN=1 KMI_PROXY_LISTEN=unix:$D/sock KMI_PROXY_UNIX_USERS=nobody "$BIN/kmi-proxy" >/dev/null 2>&1
+started+=($(cat "$D/state/proxy.pid"))
+is "$(as 65534 "$D/sock") $(as 1 "$D/sock")" "200 403 user_not_allowed" "kmi proxy makes a socket that those who are named can open"
+KMI_PROXY_LISTEN=unix:$D/sock KMI_PROXY_UNIX_USERS=nobody "$BIN/kmi-proxy-stop" -y >/dev/null 2>&1
+KMI_DRY_RUN=1 KMI_PROXY_LISTEN=unix:$D/sock "$BIN/kmi-proxy" >/dev/null 2>&1
+started+=($(cat "$D/state/proxy.pid"))
+is "$(as 65534 "$D/sock") $(as 0 "$D/sock")" "PermissionError: [Errno 13] Permission denied 200" "without the setting it is its owner's alone"
+KMI_PROXY_LISTEN=unix:$D/sock "$BIN/kmi-proxy-stop" -y >/dev/null 2>&1
 KMI_PROXY_UNIX_USERS=nobdy "$BIN/kmi-handle" </dev/null 2>"$D/err"
 is $? 2 "a user that does not exist is an error"
 has "$(cat "$D/err")" "KMI_PROXY_UNIX_USERS is \"nobdy\" (environment); allowed: a comma list of users" "that names the setting"
