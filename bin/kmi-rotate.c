@@ -199,7 +199,7 @@ make_folder(const char *path, struct fail *f)
 static int
 write_config(const struct turn *t, struct written *w)
 {
-	struct buf old = BUF(CLIENT_CONFIG_MAX), text = BUF(CLIENT_CONFIG_MAX);
+	struct buf old = BUF(CLIENT_CONFIG_MAX), text = BUF(2 * CLIENT_CONFIG_MAX);
 	struct fail *f = &w->fail;
 	char *target = file_target(w->path);
 	struct stat st;
@@ -211,6 +211,10 @@ write_config(const struct turn *t, struct written *w)
 		goto out;
 	}
 	there = stat(target, &st) == 0;
+	if (!there && errno != ENOENT) {
+		fail_sys(f, "open %s", target);
+		goto out;
+	}
 	if (there ? file_read(target, CLIENT_CONFIG_MAX - 1, &old, NULL, f) < 0 : make_folder(w->path, f) < 0)
 		goto out;
 	if (new_content(t, buf_view(&old), &text, f) < 0)
@@ -312,6 +316,22 @@ put_line(struct buf *out, const struct look *look, const struct buf *line)
 	buf_putc(out, '\n');
 }
 
+/* A key that was named may be one that cannot serve. */
+static void
+put_unfit(const struct turn *t, const struct look *look, struct buf *out)
+{
+	const struct choose_fit *fit = &t->roster.fit[t->rank.chosen];
+	struct buf line = BUF(8192), why = BUF(4096);
+
+	if (!rank_is_fit(&t->roster.keys[t->rank.chosen], fit)) {
+		standing_reason(&why, fit, clock_wall());
+		buf_printf(&line, _("it cannot serve now (%s); until it can, the next one that is fit does"), why.n ? why.p : "?");
+		put_line(out, look, &line);
+	}
+	buf_free(&line);
+	buf_free(&why);
+}
+
 static int
 put_text(const struct turn *t, const struct look *look, struct buf *out)
 {
@@ -327,6 +347,7 @@ put_text(const struct turn *t, const struct look *look, struct buf *out)
 	else
 		buf_printf(&line, _("%s is the active key now: %s"), chosen, why.n ? why.p : "?");
 	put_line(out, look, &line);
+	put_unfit(t, look, out);
 	for (size_t i = 0; i < t->written_count; i++) {
 		const struct written *w = &t->written[i];
 
@@ -437,8 +458,10 @@ choose(struct turn *t, const char *to, int *code, struct fail *f)
 		t->named = true;
 		if ((*code = find_label(t, to, &t->rank.chosen)))
 			return 0;
-		if (r->keys[t->rank.chosen].disabled)
-			return fail_set(f, FAIL_INPUT, "%s is disabled by its file", to);
+		if (r->keys[t->rank.chosen].disabled) {
+			fail_set(f, FAIL_INPUT, "%s is disabled by its file", to);
+			return fail_hint(f, "take KMI_KEY_DISABLED out of %s", r->auths.keys[t->rank.chosen].path);
+		}
 		t->rank.against = t->before;
 		return 0;
 	}
@@ -487,7 +510,10 @@ report(const struct turn *t, bool json, const struct look *look, struct buf *out
 		if (w->fail.kind == FAIL_NONE)
 			continue;
 		fail_set(&f, w->fail.kind, "%s is left as it was: %s", w->path, w->fail.text);
-		memcpy(f.hint, w->fail.hint, sizeof(f.hint));
+		if (w->fail.hint[0])
+			memcpy(f.hint, w->fail.hint, sizeof(f.hint));
+		else
+			fail_hint(&f, "kmi rotate --to %s writes it once that is mended", label_of(t, t->rank.chosen));
 		(void)program_fail(NAME, &f);
 	}
 	if (json)
@@ -510,6 +536,8 @@ alone(const struct config *c, struct fail *f)
 		fd = file_lock(path, TURN_WAIT_MS, f);
 	if (fd < 0 && f->kind == FAIL_BUSY)
 		fail_hint(f, "fuser %s names the process", path);
+	else if (fd < 0)
+		fail_hint(f, "kmi doctor looks for the cause");
 	free(path);
 	return fd;
 }

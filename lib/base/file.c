@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/digest.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
@@ -17,6 +18,8 @@
 #include <sys/time.h>
 #include <unistd.h>
 
+#define TEMP_ID 8
+#define LEFTOVER_SECONDS 60
 #define LINKS_MAX 40	/* as many as the kernel follows */
 
 void
@@ -240,6 +243,31 @@ file_target(const char *path)
 	return NULL;
 }
 
+/* Temporary files of the target that nobody has written to for a minute: who made them was killed. */
+static void
+remove_leftovers(const char *target)
+{
+	char *copy = strdup(target), *slash = copy ? strrchr(copy, '/') : NULL;
+	const char *name = slash ? slash + 1 : copy;
+	size_t n = name ? strlen(name) : 0;
+	time_t now = clock_wall();
+	struct dirent *e;
+	struct stat st;
+	DIR *folder;
+
+	if (slash)
+		*slash = '\0';
+	folder = copy ? opendir(!slash ? "." : *copy ? copy : "/") : NULL;
+	while (folder && (e = readdir(folder)))
+		if (strncmp(e->d_name, name, n) == 0 && strncmp(e->d_name + n, ".tmp.", 5) == 0 &&
+		    strlen(e->d_name) == n + 5 + TEMP_ID && fstatat(dirfd(folder), e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+		    S_ISREG(st.st_mode) && llabs((long long)now - st.st_mtime) > LEFTOVER_SECONDS)
+			unlinkat(dirfd(folder), e->d_name, 0);
+	if (folder)
+		closedir(folder);
+	free(copy);
+}
+
 int
 file_replace(const char *path, struct str content, bool sync, struct fail *f)
 {
@@ -251,7 +279,9 @@ file_replace(const char *path, struct str content, bool sync, struct fail *f)
 	if (!target)
 		return fail_sys(f, "follow the link %s", path);
 	digest_random(id);
-	id[8] = '\0';
+	id[TEMP_ID] = '\0';
+	if (sync)
+		remove_leftovers(target);
 	if (asprintf(&temp, "%s.tmp.%s", target, id) < 0) {
 		temp = NULL;
 		fail_memory(f);

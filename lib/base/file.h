@@ -39,7 +39,8 @@ char *file_target(const char *path);
 
 /*
  * Puts new content in the place of path, all or nothing: a temporary file in
- * the same folder, written, synced to disk when `sync` is set, renamed. A
+ * the same folder, written, synced to disk when `sync` is set, renamed. With
+ * `sync`, what writers of it left there who were killed is removed. A
  * symbolic link at path is followed first (file_target), so that it stays one.
  */
 int file_replace(const char *path, struct str content, bool sync, struct fail *f);

@@ -591,6 +591,8 @@ state_begin(struct state_change *ch, const char *dir, struct fail *f)
 		return 0;
 	if (f && f->kind == FAIL_BUSY)
 		fail_hint(f, "fuser %s names the process", ch->file.lock_path);
+	else if (f && !f->hint[0])
+		fail_hint(f, "kmi doctor looks for the cause");
 	state_abort(ch);
 	return -1;
 }

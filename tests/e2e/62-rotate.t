@@ -100,6 +100,7 @@ rm "$config"; ln -s "$D/nowhere/config.toml" "$config"
 rot --to a
 is "$? $(readlink "$config")" "1 $D/nowhere/config.toml" "one into a folder that is not there is left alone"
 has "$(cat "$D/err")" "$D/nowhere" "and that is said"
+has "$(cat "$D/err")" "hint: kmi rotate --to a writes it" "with what to do"
 rm "$config"; ln -s config.toml "$config"
 rot --to a
 is "$? $(readlink "$config")" "1 config.toml" "so is one to itself"
@@ -136,6 +137,42 @@ is "$(jq -rs 'map(.label) | sort | join(" ")' "$D"/turn.*)" "a b c d e f g h" "e
 is "$(jq -rs 'map(.previous) | sort | join(" ")' "$D"/turn.*)" "a b c d e f g h" "each from where another went"
 label=$(kmi status --json | jq -r .active_key)
 has "$(cat "$config")" "sk-fake-$label-000$label" "the config is that of the last one"
+
+# killed at any moment: config and backup are whole, and what was left beside them goes
+whole() {	# whole FILE...: each holds a key, and is its owner's alone
+	local f
+	for f; do
+		[ ! -e "$f" ] || { grep -q '^api_key = "sk-fake-.-000."$' "$f" && [ "$(stat -c %a "$f")" = 600 ]; } || return 1
+	done
+}
+bad=0
+for i in $(seq 60); do
+	kmi-rotate --json >/dev/null 2>&1 &
+	turn=$!
+	sleep 0.00$((i % 8))$((i % 10))
+	kill -9 $turn 2>/dev/null
+	wait $turn 2>/dev/null
+	whole "$config" "$config.bak" || bad=$((bad + 1))
+done
+is $bad 0 "60 rotations killed at any moment leave config and backup whole"
+: >"$config.tmp.0123abcd"; : >"$config.bak.tmp.0123abcd"; : >"$config.tmp.mine"
+touch -d '2 minutes ago' "$HOME"/.kimi/*.tmp.*
+rot
+is "$? $(cd "$HOME/.kimi" && echo *)" "0 config.toml config.toml.bak config.toml.tmp.mine" "and what they left beside them goes"
+rm "$config.tmp.mine"
+
+# a full disk
+mkdir "$D/tiny"
+if unshare -m mount -t tmpfs -o size=64k none "$D/tiny" 2>/dev/null; then
+	unshare -m sh -c 'mount -t tmpfs -o size=64k none "$1" && cp "$2" "$1"/config.toml && cp "$2" "$1"/config.toml.bak
+		head -c 1000000 /dev/zero >"$1"/filler 2>/dev/null
+		KIMI_SHARE_DIR=$1 kmi rotate --to f; echo "$?"; cd "$1"; cmp config.toml "$2"; cmp config.toml.bak "$2"; echo *' \
+		sh "$D/tiny" "$config" >"$D/out" 2>"$D/err"
+	is "$(tail -n 2 "$D/out" | tr '\n' ' ')" "1 config.toml config.toml.bak filler " "a full disk: both stay as they were, and nothing is left"
+	has "$(cat "$D/err")" "config.toml is left as it was: write" "which is said"
+else
+	echo "# no mounts here: not tried on a full disk"
+fi
 rm "$D"/auths/[d-h].env
 mv "$D/keep.json" "$D/state/health.json"
 rot --to b
@@ -183,6 +220,12 @@ chat
 is "$(kmi keys --json | jq -r '[.keys[] | select(.status == "exhausted" or .status == "blocked") | .label] | join(" ")')" "a c" "two locks"
 rot --to c
 has "$(cat "$D/out")" "c stays the active key" "a locked one can be named all the same"
+has "$(cat "$D/out")" "it cannot serve now (rate limit, free in " "and it is said that it is"
+echo 'KMI_KEY_DISABLED=1' >>"$D/auths/b.env"
+rot --to b
+is "$? $(active)" "1 2" "not one that is disabled"
+has "$(cat "$D/err")" "take KMI_KEY_DISABLED out of $D/auths/b.env" "and it says how to change that"
+sed -i /DISABLED/d "$D/auths/b.env"
 kmi unlock cc >"$D/out" 2>"$D/err"
 is $? 2 "unlock: an unknown label"
 kmi unlock >"$D/out" 2>"$D/err"

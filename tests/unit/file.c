@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 static struct fail f;
@@ -27,6 +28,31 @@ leads(const char *path, const char *want)
 		CHECK(readlink(path, (char[10]){ "" }, 10) > 0);
 	buf_free(&got);
 	free(target);
+}
+
+static void
+put_old(const char *path, time_t age)
+{
+	struct timespec times[2] = { { .tv_sec = time(NULL) - age }, { .tv_sec = time(NULL) - age } };
+	int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+
+	CHECK(fd >= 0 && futimens(fd, times) == 0);
+	close(fd);
+}
+
+/* What killed writers left is gone with the next replacement; what others write just now, or is of another file, is not. */
+static void
+leftovers(void)
+{
+	put_old("a/x.tmp.0123abcd", 100);
+	put_old("a/x.tmp.0123abce", 10);
+	put_old("a/x.bak.tmp.0123abcd", 100);
+	put_old("a/x.tmp.mine", 100);
+	CHECK(file_replace("a/x", STR("new"), false, &f) == 0 && access("a/x.tmp.0123abcd", F_OK) == 0);
+	CHECK(file_replace("a/x", STR("new"), true, &f) == 0 && access("a/x.tmp.0123abcd", F_OK) < 0);
+	CHECK(access("a/x.tmp.0123abce", F_OK) == 0 && access("a/x.bak.tmp.0123abcd", F_OK) == 0 && access("a/x.tmp.mine", F_OK) == 0);
+	put_old("x.tmp.0123abcd", 100);
+	CHECK(file_replace("x", STR("new"), true, &f) == 0 && access("x.tmp.0123abcd", F_OK) < 0);
 }
 
 static void
@@ -72,6 +98,7 @@ main(void)
 	CHECK(file_replace("a/loop", STR("new"), false, &f) < 0);
 	CHECK(file_replace("a/far", STR("new"), false, &f) < 0);
 	CHECK(access("a/far", F_OK) < 0 && access("c", F_OK) < 0);
+	leftovers();
 	as_root();
 	snprintf(clear, sizeof(clear), "rm -rf %s", dir);
 	CHECK(system(clear) == 0);
