@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/json.h"
+#include "base/secret.h"
 
 #include <string.h>
 
@@ -464,4 +465,5 @@ answer_clean(struct str text, char *out, size_t size)
 	while (at && out[at - 1] == ' ')
 		at--;
 	out[at] = '\0';
+	secret_hide(out, at);	/* what does not look like one, but is */
 }

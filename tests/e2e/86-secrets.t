@@ -4,7 +4,7 @@
 PATH=$BIN:$PATH
 keys a b
 mkdir -p "$HOME" "$D/other"
-echo 'KMI_API_KEY=sk-fake-l-000l' >"$D/other/l.env"
+echo 'KMI_API_KEY=fake-words-and-no-digits' >"$D/other/l.env"
 ln -s "$D/other/l.env" "$D/auths/l.env"
 # Somebody named a file by its key.
 echo 'KMI_API_KEY=sk-fake-named-by-its-key' >"$D/auths/sk-fake-named-by-its-key.env"
@@ -17,7 +17,7 @@ export KMI_PROXY_LISTEN=127.0.0.1:$PORT
 answers=$D/answers
 : >"$answers"
 with=(-H "Authorization: Bearer $token")
-collect() { cat "$D/body" "$D/head" "$D/curl.err" >>"$answers" 2>/dev/null; }
+collect() { cat "$D/body" "$D/head" "$D/curl.err" "$D/state/state.json" >>"$answers" 2>/dev/null; }
 chat; is "$CODE" 401 "no token, no answer"; collect
 chat -H "Authorization: Bearer fake-wrong-token"; is "$CODE" 401 "nor with a wrong one"; collect
 chat "${with[@]}"; is "$CODE" 200 "with the token from its file"; collect
@@ -27,7 +27,7 @@ for status in 400 401 402 403 404 429 500 503; do
 	kmi unlock --all >>"$answers" 2>&1
 done
 # An upstream that repeats the key it was given, in its body and in a header.
-for k in a:sk-fake-a-000a b:sk-fake-b-000b l:sk-fake-l-000l n:sk-fake-named-by-its-key; do
+for k in a:sk-fake-a-000a b:sk-fake-b-000b l:fake-words-and-no-digits n:sk-fake-named-by-its-key; do
 	fake_script '[{"key": "'"${k#*:}"'", "do": {"status": 401, "headers": [["X-Key", "'"${k#*:}"'"]], "body": "no such key: '"${k#*:}"', sorry"}}]'
 	for _ in 1 2 3 4; do chat "${with[@]}"; collect; done
 	kmi keys >>"$answers" 2>&1
@@ -52,7 +52,7 @@ pool_stop
 cat "$D/pool.err" >>"$answers"
 # A file's name is what its owner made it, and the cache of the pool has to know it.
 rm -f "$D/state/pool.index"
-for secret in sk-fake-a-000a sk-fake-b-000b sk-fake-l-000l sk-fake-named-by-its-key "$token" fake-wrong-token fake-client-key "sk-fake broken"; do
+for secret in sk-fake-a-000a sk-fake-b-000b fake-words-and-no-digits sk-fake-named-by-its-key "$token" fake-wrong-token fake-client-key "sk-fake broken"; do
 	ok "not in an answer, an output or an environment: $secret" eval '! grep -qF "$secret" "$answers"'
 	ok "not in a file of the state folder: $secret" eval '! grep -rqF "$secret" "$D/state"'
 done
