@@ -9,6 +9,7 @@
  */
 #include "base/clock.h"
 #include "base/json.h"
+#include "base/kept_words.h"
 #include "base/program.h"
 #include "keys/client_config.h"
 #include "keys/refresh.h"
@@ -244,10 +245,11 @@ put_table(struct buf *out, const struct row *rows, size_t count, const struct lo
 
 /* What the table has no room for: why a key stands badly, why it did not answer, money beside the quota. */
 static void
-put_notes(struct buf *out, const struct row *r, const struct look *look, time_t now)
+put_notes(struct buf *out, const struct row *r, time_t now)
 {
 	struct buf line = BUF(4096), reason = BUF(512), when = BUF(128);
 	const struct health_key *k = r->known;
+	char why[400];
 
 	if (r->fit)
 		standing_reason(&reason, r->fit, now);
@@ -255,16 +257,14 @@ put_notes(struct buf *out, const struct row *r, const struct look *look, time_t 
 		buf_printf(&line, "%s: %s\n", r->label, reason.p);
 	if (k && k->error[0]) {
 		words_when(&when, k->checked_at, now);
-		buf_printf(&line, _("%s: no answer of use %s: %s\n"), r->label, when.n ? when.p : "?", k->error);
+		buf_printf(&line, _("%s: no answer of use %s: %s\n"), r->label, when.n ? when.p : "?",
+		    kept_words(k->error, why, sizeof(why)));
 	}
 	if (k && k->usage.has_balance)
 		buf_printf(&line, _("%s: pays by use, balance %.2f\n"), r->label, k->usage.balance);
 	if (k && k->usage.has_booster)
 		buf_printf(&line, _("%s: has a booster with %.15g left\n"), r->label, k->usage.booster);
-	for (struct str rest = buf_view(&line); rest.n;) {
-		look_clip(look, str_cut(&rest, '\n'), out);
-		buf_putc(out, '\n');
-	}
+	buf_str(out, buf_view(&line));
 	buf_free(&line);
 	buf_free(&reason);
 	buf_free(&when);
@@ -281,7 +281,7 @@ put_text(struct buf *out, const struct row *rows, size_t count, time_t refreshed
 	buf_putc(out, '\n');
 	before = out->n;
 	for (size_t i = 0; i < count; i++)
-		put_notes(out, &rows[i], look, now);
+		put_notes(out, &rows[i], now);
 	if (out->n > before)
 		buf_putc(out, '\n');
 	if (refreshed)
@@ -358,7 +358,7 @@ current(const struct config *c, const struct look *look, bool json, struct buf *
 	struct health_key asked = { 0 };
 	struct row row = { 0 };
 	struct roster r;
-	char label[KEY_LABEL_MAX + 16] = "current";
+	char label[KEY_LABEL_MAX + 16] = "current", why[400];
 	time_t now = clock_wall();
 	int rc = -1;
 
@@ -385,7 +385,7 @@ current(const struct config *c, const struct look *look, bool json, struct buf *
 	else if (rc == 0)
 		rc = put_text(out, &row, 1, row.known ? row.known->seen_at : 0, look, clock_wall());
 	if (rc == 0 && row.known && row.known->error[0])
-		rc = fail_set(f, FAIL_SYSTEM, "%s: %s", label, row.known->error);
+		rc = fail_set(f, FAIL_SYSTEM, "%s: %s", label, kept_words(row.known->error, why, sizeof(why)));
 	roster_free(&r);
 out:
 	free_config(&key);

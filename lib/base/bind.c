@@ -1,6 +1,7 @@
 #include "base/bind.h"
 
 #include "base/listener.h"
+#include "base/text.h"
 
 #include <errno.h>
 #include <netdb.h>
@@ -87,7 +88,7 @@ bind_tcp(const struct listen_address *a, const char *text, const char *setting, 
 	snprintf(port, sizeof(port), "%d", a->port);
 	rc = getaddrinfo(a->host, port, &want, &got);
 	if (rc != 0)
-		return fail_set(f, FAIL_USAGE, "%s: %s: %s", setting, a->host, gai_strerror(rc));
+		return fail_set(f, FAIL_USAGE, "%s: %s: %s", setting, a->host, text_say(gai_strerror(rc)));
 	fd = socket(got->ai_family, SOCK_STREAM, 0);
 	if (fd >= 0)
 		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes));

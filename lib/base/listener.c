@@ -1,5 +1,7 @@
 #include "base/listener.h"
 
+#include "base/text.h"
+
 #include <arpa/inet.h>
 #include <dirent.h>
 #include <fcntl.h>
@@ -233,7 +235,7 @@ scan_host(struct sockets *found, const char *host, int port, struct fail *f)
 	}
 	rc = getaddrinfo(host, NULL, &hints, &list);
 	if (rc != 0)
-		return fail_set(f, FAIL_SYSTEM, "look up %s: %s", host, gai_strerror(rc));
+		return fail_set(f, FAIL_SYSTEM, "look up %s: %s", host, text_say(gai_strerror(rc)));
 	for (struct addrinfo *a = list; a; a = a->ai_next) {
 		if (a->ai_family == AF_INET) {
 			map_v4(&s.want, &((struct sockaddr_in *)(void *)a->ai_addr)->sin_addr);

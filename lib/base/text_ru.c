@@ -2163,6 +2163,36 @@ const struct text_entry text_ru[] = {
 	{ "the client left in the middle", { "клиент ушёл на середине" } },
 	{ "the client did not finish in time", { "клиент не успел закончить вовремя" } },
 
+	/* lib/base/curl_words.c */
+	{ "it refused the connection, or nobody listens there", { "в соединении отказано или там никто не слушает" } },
+	{ "there is no way to its network", { "нет пути к его сети" } },
+	{ "no connection came about in time", { "соединение не установлено вовремя" } },
+	{ "its certificate has expired", { "срок сертификата истёк" } },
+	{ "its certificate is not valid yet; is the clock right?",
+	  { "сертификат ещё не действует; верны ли часы?" } },
+	{ "its certificate is signed by nobody who is trusted here",
+	  { "сертификат не подписан никем, кому здесь доверяют" } },
+	{ "its certificate is for another host", { "сертификат выдан другому узлу" } },
+	{ "its name cannot be resolved to an address", { "имя узла не найдено" } },
+	{ "the name of the HTTP proxy cannot be resolved to an address", { "имя HTTP-прокси не найдено" } },
+	{ "it took too long", { "время ожидания вышло" } },
+	{ "the certificates to be trusted cannot be read", { "не читаются доверенные сертификаты" } },
+	{ "it closed the connection without an answer", { "соединение закрыто без ответа" } },
+	{ "the connection broke", { "соединение оборвалось" } },
+
+	/* lib/base/kept_words.c */
+	{ "the connection failed (%s)", { "соединение не удалось (%s)" } },
+	{ "no TLS connection came about (%s)", { "соединение TLS не удалось (%s)" } },
+	{ "its certificate is not accepted (%s)", { "сертификат не принят (%s)" } },
+	{ "the upstream answered %s", { "сервер ответил %s" } },
+
+	/* what the resolver says */
+	{ "Name or service not known", { "имя не найдено" } },
+	{ "Temporary failure in name resolution", { "сейчас имя узнать не удаётся" } },
+	{ "No address associated with hostname", { "у имени нет адреса" } },
+	{ "Non-recoverable failure in name resolution", { "имя узнать не удалось" } },
+	{ "Servname not supported for ai_socktype", { "такой порт не поддерживается" } },
+
 	/* what the system says */
 	{ "No such file or directory", { "нет такого файла или каталога" } },
 	{ "Permission denied", { "доступ запрещён" } },

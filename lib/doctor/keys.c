@@ -1,3 +1,4 @@
+#include "base/kept_words.h"
 #include "doctor/doctor.h"
 #include "show/standing.h"
 
@@ -50,6 +51,7 @@ static void
 check_quota(struct doctor *d)
 {
 	const struct health *h = &d->roster.health;
+	char why[400];
 
 	if (d->config->dry_run)
 		return;
@@ -62,7 +64,8 @@ check_quota(struct doctor *d)
 	}
 	for (size_t i = 0; i < h->count; i++)
 		if (h->keys[i].error[0] && health_find(h, h->keys[i].label, h->keys[i].hash)) {
-			doctor_found(d, FINDING_WARN, "%s was last asked for its quota in vain: %s", h->keys[i].label, h->keys[i].error);
+			doctor_found(d, FINDING_WARN, "%s was last asked for its quota in vain: %s", h->keys[i].label,
+			    kept_words(h->keys[i].error, why, sizeof(why)));
 			doctor_remedy(d, "kmi health --refresh asks again; is the key good, and the network up?");
 		}
 }

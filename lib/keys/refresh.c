@@ -1,7 +1,9 @@
 #include "keys/refresh.h"
 
 #include "base/clock.h"
+#include "base/curl_words.h"
 #include "base/file.h"
+#include "base/kept_words.h"
 #include "base/trust.h"
 #include "keys/auths.h"
 #include "keys/health.h"
@@ -210,6 +212,7 @@ learn(struct round *r, struct asking *a, CURLcode code, long status)
 	struct health_key *k = health_put(&r->health, a->key->label, a->key->hash);
 	struct usage usage;
 	struct fail f = { 0 };
+	char number[24];
 
 	if (!k)
 		return;
@@ -218,10 +221,10 @@ learn(struct round *r, struct asking *a, CURLcode code, long status)
 	k->error[0] = '\0';
 	if (code != CURLE_OK) {
 		k->status = 0;
-		snprintf(k->error, sizeof(k->error), "%.*s", (int)sizeof(k->error) - 1,
-		    a->error[0] ? a->error : curl_easy_strerror(code));
+		curl_words(a->easy, code, a->error, k->error, sizeof(k->error));
 	} else if (status != 200) {
-		snprintf(k->error, sizeof(k->error), "the upstream answered %ld", status);
+		snprintf(number, sizeof(number), "%ld", status);
+		kept_make(KEPT_STATUS, number, k->error, sizeof(k->error));
 	} else if (usage_parse(&usage, buf_view(&a->answer), k->checked_at, &f) < 0) {
 		snprintf(k->error, sizeof(k->error), "%.*s", (int)sizeof(k->error) - 1, f.text);
 	} else {

@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/digest.h"
+#include "base/kept_words.h"
 #include "base/secret.h"
 #include "books/events.h"
 #include "books/prompt.h"
@@ -485,7 +486,7 @@ pass_on(struct exchange *x, struct received *got, bool whole)
 static void
 refuse_unreachable(struct exchange *x, enum trouble trouble)
 {
-	char message[800];
+	char message[800], why[400];
 	struct refusal no = {
 		.status = trouble == TROUBLE_TIMEOUT ? 504 : 502,
 		.code = trouble == TROUBLE_TIMEOUT ? "timeout" : "upstream_error",
@@ -496,7 +497,7 @@ refuse_unreachable(struct exchange *x, enum trouble trouble)
 	};
 
 	snprintf(message, sizeof(message), text_in(x->config->locale, "the upstream could not answer: %s"),
-	    text_in(x->config->locale, x->forward->error));
+	    kept_words_in(x->config->locale, x->forward->error, why, sizeof(why)));
 	exchange_refuse(x, &no, 0, (struct str){ 0 });
 }
 

@@ -1,6 +1,7 @@
 #include "proxy/wire.h"
 
 #include "base/clock.h"
+#include "base/curl_words.h"
 #include "base/trust.h"
 
 #include <curl/curl.h>
@@ -166,10 +167,8 @@ trouble_of(CURLcode code)
 static void
 note(struct wire *w, CURLcode code)
 {
-	const char *words = w->lines->error[0] ? w->lines->error : curl_easy_strerror(code);
-
 	w->trouble = trouble_of(code);
-	snprintf(w->error, sizeof(w->error), "%s", words);
+	curl_words(w->lines->now->easy, code, w->lines->error, w->error, sizeof(w->error));
 }
 
 /* How long the part of a base URL is that names the host: "https://host:port". */

@@ -31,7 +31,7 @@ struct wire {
 	enum wire_stage stage;
 	bool was_idle;			/* it has served before, and the upstream may have closed it meanwhile */
 	enum trouble trouble;		/* what went wrong with it last */
-	char error[256];		/* in libcurl's words */
+	char error[256];		/* English; see base/kept_words */
 	struct wire_lines *lines;
 };
 

@@ -154,18 +154,29 @@ pool_start KMI_UPSTREAM_BASE_URL=https://127.0.0.1:1/v1 KMI_UPSTREAM_CONNECT_TIM
 fresh
 chat
 is "$CODE $(echo "$BODY" | jq -r .error.code)" "502 upstream_error" "nobody listens: 502"
+is "$(echo "$BODY" | jq -r .error.message)" "the upstream could not answer: it refused the connection, or nobody listens there" "in our words"
 is "$(state a exhausted_until)" null "and no key is blamed"
 pool_stop
+declare -A words=([untrusted]="сертификат не подписан никем, кому здесь доверяют" [expired]="срок сертификата истёк" [wronghost]="сертификат выдан другому узлу")
 for cert in untrusted expired wronghost; do
 	kill "$FAKE"; wait "$FAKE" 2>/dev/null
 	fake_start "$cert"
-	pool_start
+	pool_start KMI_LOCALE=ru
 	fresh
 	chat
 	is "$CODE" 502 "$cert certificate: 502"
 	is "$(fake_live)" 0 "$cert certificate: nothing was sent"
+	is "$(echo "$BODY" | jq -r .error.message)" "вышестоящий сервер не смог ответить: ${words[$cert]}" "$cert certificate: said in the client's language"
 	pool_stop
+	KMI_LOCALE=ru "$BIN/kmi-health" --refresh >"$D/health.out" 2>&1
+	has "$(cat "$D/health.out")" ": ${words[$cert]}" "$cert certificate: by kmi health, too"
+	has "$(jq -c .keys "$D/state/health.json")" '"error":"its certificate is ' "$cert certificate: kept in English"
 done
+pool_start KMI_LOCALE=ru KMI_UPSTREAM_BASE_URL=https://no-such-host.invalid/v1 KMI_UPSTREAM_CONNECT_TIMEOUT_SECONDS=5
+fresh
+chat
+has "вышестоящий сервер не смог ответить: имя узла не найдено|вышестоящий сервер не смог ответить: время ожидания вышло" "$(echo "$BODY" | jq -r .error.message)" "a name that is none: said in the client's language"
+pool_stop
 kill "$FAKE"; wait "$FAKE" 2>/dev/null
 fake_start
 fresh

@@ -39,6 +39,9 @@ TOKEN = re.compile(r'''
 USAGE = re.compile(r'\bchar\s+usage\w*\[\]\s*=\s*((?:"(?:[^"\\\n]|\\.)*"\s*|\#.*\n)+);')
 SHELL = re.compile(r"""(?:\bsay |^usage=)(?:'([^']*)'|"([^"$`\\]*)")""", re.M)
 CONVERSION = re.compile(r"%(?:(\d+)\$)?([-+ #0]*)(\*|\d+)?(?:\.(\*|\d+))?(hh|h|ll|l|z|j|t)?([diouxXeEfgGcsp%])")
+# What gai_strerror() says.
+RESOLVER = {"Name or service not known", "Temporary failure in name resolution", "No address associated with hostname",
+            "Non-recoverable failure in name resolution", "Servname not supported for ai_socktype"}
 ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "a": "\a", "b": "\b", "f": "\f", "v": "\v", "0": "\0"}
 FLAGS = ["-std=c11", "-D_GNU_SOURCE", "-DTEXT_COLLECT", '-DKMI_VERSION="0"', '-DKMI_LIBEXEC="/"', "-iquote", "lib",
          "-isystem", "/usr/share/include"]
@@ -141,7 +144,7 @@ def conversions(text):
 
 
 def faults(found, catalogue):
-    system = {os.strerror(number) for number in errno.errorcode}
+    system = {os.strerror(number) for number in errno.errorcode} | RESOLVER
     seen = set()
     for entry in catalogue:
         english, russian = entry["english"], entry["russian"]
