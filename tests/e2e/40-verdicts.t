@@ -170,7 +170,7 @@ for cert in untrusted expired wronghost; do
 	pool_stop
 	KMI_LOCALE=ru "$BIN/kmi-health" --refresh >"$D/health.out" 2>&1
 	has "$(cat "$D/health.out")" ": ${words[$cert]}" "$cert certificate: by kmi health, too"
-	has "$(jq -c .keys "$D/state/health.json")" '"error":"its certificate is ' "$cert certificate: kept in English"
+	has "$(jq -c .keys "$D/state/health.json")" '"error":"its certificate ' "$cert certificate: kept in English"
 done
 pool_start KMI_LOCALE=ru KMI_UPSTREAM_BASE_URL=https://no-such-host.invalid/v1 KMI_UPSTREAM_CONNECT_TIMEOUT_SECONDS=5
 fresh
