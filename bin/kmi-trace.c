@@ -11,10 +11,11 @@
 #include "base/json.h"
 #include "base/program.h"
 #include "base/text.h"
-#include "books/proof_end.h"
+#include "books/audit.h"
 #include "books/tally.h"
 #include "books/trace_files.h"
 #include "books/trace_filter.h"
+#include "show/audit_text.h"
 #include "show/screen.h"
 #include "show/trace_text.h"
 
@@ -22,7 +23,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #define NAME "kmi-trace"
@@ -114,13 +114,13 @@ say_corrupt(const struct show *s)
 }
 
 static int
-end(const struct show *s, const struct trace_back *b, struct buf *out, int code)
+end(const struct show *s, const struct fail *trouble, struct buf *out, int code)
 {
 	struct fail f;
 
 	say_corrupt(s);
-	if (b->trouble.kind != FAIL_NONE) {
-		program_fail(NAME, &b->trouble);
+	if (trouble && trouble->kind != FAIL_NONE) {
+		program_fail(NAME, trouble);
 		code = code ? code : 1;
 	}
 	if (buf_bad(out)) {
@@ -240,7 +240,7 @@ show_lines(struct show *s)
 
 	trace_back_open(&b, s->c);
 	put_last(s, &b, &out);
-	code = end(s, &b, &out, 0);
+	code = end(s, &b.trouble, &out, 0);
 	if (code == 0 && !s->call->no_follow)
 		code = follow(s, &b);
 	trace_back_close(&b);
@@ -363,308 +363,24 @@ summarise(struct show *s)
 		out.bad = true;
 	tally_free(&t);
 	trace_back_close(&b);
-	return end(s, &b, &out, 0);
+	return end(s, &b.trouble, &out, 0);
 }
 
 /* ---- the proof */
 
-struct finding {
-	size_t lines, right, open, by_turn;
-	long wrong;		/* lines from the newest to the first wrong one; -1: none */
-	char id[DIGEST_ID_SIZE];
-	char ts[CLOCK_LOCAL_SIZE];
-	struct fail why;
-	struct proof_warnings warnings;
-	struct proof_missing missing;	/* at the end; its key is `missing_key` */
-	char missing_key[256];
-	struct fail no_books;		/* why the end was not looked at */
-};
-
-static enum proof
-prove(struct show *s, const struct trace_line *l, struct fail *why)
-{
-	struct proof_among among = { 0 };
-	char **labels, **accounts;
-	size_t count, account_count;
-	enum trace_set_answer of_labels = trace_sets_of(&s->sets, &l->eligible, &labels, &count);
-	enum trace_set_answer of_accounts = trace_sets_of(&s->sets, &l->accounts, &accounts, &account_count);
-
-	if (of_labels == TRACE_SET_CHANGED || of_accounts == TRACE_SET_CHANGED) {
-		fail_set(why, FAIL_INPUT, "trace/sets/%s.json was changed: its labels do not give that name",
-		    of_labels == TRACE_SET_CHANGED ? l->eligible.set : l->accounts.set);
-		return PROOF_WRONG;
-	}
-	if (of_accounts == TRACE_SET_KNOWN && of_labels == TRACE_SET_KNOWN && count != account_count) {
-		fail_set(why, FAIL_INPUT, "the line tells of %zu keys, but of the accounts of %zu", count, account_count);
-		return PROOF_WRONG;
-	}
-	if (of_labels == TRACE_SET_KNOWN && (of_accounts == TRACE_SET_KNOWN || !l->accounts.set))
-		among = (struct proof_among){ .labels = labels, .accounts = accounts, .count = count };
-	return proof_line(l, &among, why);
-}
-
-static void
-name_wrong(struct finding *v, long at, const struct trace_line *l)
-{
-	v->wrong = at;
-	snprintf(v->id, sizeof(v->id), "%s", l->request_id ? l->request_id : "");
-	clock_local(l->ended, v->ts);
-}
-
-/* Reads on to line number `at`, which comes from the turns, to name it. */
-static void
-name_line(struct show *s, struct finding *v, long at)
-{
-	struct trace_back b;
-	struct trace_line l;
-	struct str line;
-	long n = -1;
-
-	trace_back_open(&b, s->c);
-	while (n < at && trace_back_next(&b, &line)) {
-		if (trace_read_line(&l, line, NULL) < 0)
-			continue;
-		if (++n == at)
-			name_wrong(v, at, &l);
-		trace_line_free(&l);
-	}
-	trace_back_close(&b);
-}
-
-static void
-turn_round(struct proof_turns *t)
-{
-	for (size_t i = 0, j = t->count; i + 1 < j--; i++) {
-		struct proof_entry e = t->list[i];
-
-		t->list[i] = t->list[j];
-		t->list[j] = e;
-	}
-}
-
-static bool
-oldest_is_last(const struct show *s)
-{
-	char *path = NULL;
-	struct stat st;
-	bool full;
-
-	if (asprintf(&path, "%s/trace/trace.jsonl.%lld", s->c->state_dir, s->c->trace_backups) < 0)
-		return true;
-	full = s->c->trace_backups == 0 || stat(path, &st) == 0;
-	free(path);
-	return full;
-}
-
-static void
-find_missing(struct finding *v, const struct proof_end *end)
-{
-	proof_end_look(end, v->warnings.last_turn, clock_wall(), &v->missing);
-	if (v->missing.key) {
-		snprintf(v->missing_key, sizeof(v->missing_key), "%s", v->missing.key);
-		v->missing.key = v->missing_key;
-	}
-}
-
-static void
-examine(struct show *s, struct trace_back *b, struct finding *v)
-{
-	struct proof_turns turns = { 0 };
-	struct proof_end end;
-	struct trace_line l;
-	struct fail why;
-	struct str line;
-	long at;
-
-	(void)proof_end_open(&end, s->c->state_dir, &v->no_books);
-	trace_back_open(b, s->c);
-	while (trace_back_next(b, &line)) {
-		enum proof proof;
-
-		if (!read_line(s, &l, line))
-			continue;
-		proof = prove(s, &l, &why);
-		v->right += proof == PROOF_RIGHT;
-		v->open += proof == PROOF_OPEN && l.attempt_count;
-		v->by_turn += l.rotation_index >= 0;
-		if (proof == PROOF_WRONG) {	/* from the newest on: the last one found is the first */
-			name_wrong(v, (long)v->lines, &l);
-			v->why = why;
-		}
-		proof_turns_add(&turns, &l);
-		proof_end_add(&end, &l);
-		v->lines++;
-		trace_line_free(&l);
-	}
-	turn_round(&turns);
-	at = proof_turns_first_wrong(&turns, oldest_is_last(s), clock_wall(), &v->warnings, &why);
-	if (at >= 0 && (long)turns.count - 1 - at > v->wrong) {
-		name_line(s, v, (long)turns.count - 1 - at);
-		v->why = why;
-	}
-	proof_turns_free(&turns);
-	find_missing(v, &end);
-	proof_end_close(&end);
-}
-
-static bool
-is_right(const struct finding *v)
-{
-	return v->wrong < 0 && !v->missing.late;
-}
-
-/* Whether something may yet turn out to be missing. */
-static bool
-is_open_ended(const struct finding *v)
-{
-	return v->warnings.running || v->missing.turns || v->missing.key;
-}
-
-/* "2 turns", or a key and when. */
-static void
-put_missing_text(struct buf *out, const struct finding *v)
-{
-	const struct proof_missing *m = &v->missing;
-	char at[CLOCK_LOCAL_SIZE];
-
-	clock_local(m->used, at);
-	if (m->turns && m->late)
-		buf_printf(out, text_plural((long long)m->turns,
-		    "state.json counts %lld turn after the last line: its line was removed, or its request was killed or still runs\n",
-		    "state.json counts %lld turns after the last line: lines were removed, or requests were killed or still run\n"),
-		    (long long)m->turns);
-	else if (m->turns)
-		buf_printf(out, text_plural((long long)m->turns,
-		    "%lld turn after the last line is not there yet: its request still runs, or was killed, or its line was removed\n",
-		    "%lld turns after the last line are not there yet: their requests still run, or were killed, or lines were removed\n"),
-		    (long long)m->turns);
-	else if (m->key && m->late)
-		buf_printf(out, _("key %s was used %s, as state.json says, but no line tells of it: it was removed, or its request "
-		    "was killed or still runs\n"), m->key, at);
-	else if (m->key)
-		buf_printf(out, _("key %s was used %s, as state.json says, and no line tells of it yet: its request still runs, or was "
-		    "killed, or its line was removed\n"), m->key, at);
-	else if (m->empty)
-		buf_puts(out, _("the trace has no line, though state.json knows of requests: nothing can be said of these\n"));
-}
-
-static void
-put_missing_json(struct json_out *o, const struct finding *v)
-{
-	const struct proof_missing *m = &v->missing;
-	char at[CLOCK_ISO_SIZE];
-
-	if (!m->turns && !m->key) {
-		json_put_null(o);
-		return;
-	}
-	clock_iso(m->used, at);
-	json_open(o, '{');
-	json_key(o, "turns");
-	json_put_int(o, (long long)m->turns);
-	json_key(o, "key");
-	json_put_cstr(o, m->key);
-	json_key(o, "used_at");
-	json_put_cstr(o, at);
-	json_key(o, "counts_as_wrong");
-	json_put_bool(o, m->late);
-	json_close(o, '}');
-}
-
-static void
-put_verdict_json(struct buf *out, const struct show *s, const struct finding *v)
-{
-	struct json_out o = { .to = out };
-
-	json_open(&o, '{');
-	json_key(&o, "ok");
-	json_put_bool(&o, is_right(v));
-	json_key(&o, "lines");
-	json_put_int(&o, (long long)v->lines);
-	json_key(&o, "proved");
-	json_put_int(&o, (long long)v->right);
-	json_key(&o, "unprovable");
-	json_put_int(&o, (long long)v->open);
-	json_key(&o, "corrupt_lines");
-	json_put_int(&o, (long long)s->corrupt);
-	json_key(&o, "rotation_restarts");
-	json_put_int(&o, (long long)v->warnings.restarts);
-	json_key(&o, "turns_not_there_yet");
-	json_put_int(&o, (long long)v->warnings.running);
-	json_key(&o, "missing_at_end");
-	put_missing_json(&o, v);
-	json_key(&o, "first_wrong");
-	if (v->wrong < 0) {
-		json_put_null(&o);
-	} else {
-		json_open(&o, '{');
-		json_key(&o, "request_id");
-		json_put_cstr(&o, v->id);
-		json_key(&o, "ts");
-		json_put_cstr(&o, v->ts);
-		json_key(&o, "lines_from_end");
-		json_put_int(&o, v->wrong);
-		json_key(&o, "reason");
-		json_put_cstr(&o, v->why.text);
-		json_close(&o, '}');
-	}
-	json_close(&o, '}');
-	buf_putc(out, '\n');
-}
-
-static void
-put_verdict_text(struct buf *out, const struct show *s, const struct finding *v)
-{
-	if (v->wrong >= 0)
-		buf_printf(out, _("%sWRONG%s: request %s, ended %s (%ld lines before the last): %s\n"),
-		    look_begin(&s->look, TONE_BAD), look_end(&s->look, TONE_BAD), v->id, v->ts, v->wrong, v->why.text);
-	else if (v->missing.late)
-		buf_printf(out, _("%sINCOMPLETE%s: what there is is right (%zu of %zu requests recomputed), but lines are missing at the end\n"),
-		    look_begin(&s->look, TONE_BAD), look_end(&s->look, TONE_BAD), v->right, v->lines);
-	else if (is_open_ended(v))
-		buf_printf(out, _("%sright so far%s: %zu of %zu requests recomputed, %zu of them by turns; what is not there yet counts as wrong after %d minutes\n"),
-		    look_begin(&s->look, TONE_WARN), look_end(&s->look, TONE_WARN), v->right, v->lines, v->by_turn,
-		    PROOF_RUNNING_SECONDS / 60);
-	else
-		buf_printf(out, _("%sright%s: %zu of %zu requests recomputed, %zu of them by turns without gap or repeat\n"),
-		    look_begin(&s->look, TONE_GOOD), look_end(&s->look, TONE_GOOD), v->right, v->lines, v->by_turn);
-	if (v->open)
-		buf_printf(out, text_plural((long long)v->open, "%lld line does not say enough to be recomputed\n",
-		    "%lld lines do not say enough to be recomputed\n"), (long long)v->open);
-	if (v->warnings.restarts)
-		buf_printf(out, text_plural((long long)v->warnings.restarts,
-		    "%lld time the rotation began anew from 0: state.json was deleted or set aside\n",
-		    "%lld times the rotation began anew from 0: state.json was deleted or set aside\n"),
-		    (long long)v->warnings.restarts);
-	if (v->warnings.running)
-		buf_printf(out, text_plural((long long)v->warnings.running,
-		    "%lld turn is not there yet: its request still runs, or was killed, or its line was removed\n",
-		    "%lld turns are not there yet: their requests still run, or were killed, or lines were removed\n"),
-		    (long long)v->warnings.running);
-	put_missing_text(out, v);
-	if (v->no_books.kind != FAIL_NONE)
-		buf_printf(out, _("whether lines are missing at the end is not known: %s\n"), v->no_books.text);
-	if (v->warnings.unseen)
-		buf_printf(out, text_plural((long long)v->warnings.unseen,
-		    "%lld turn near the oldest line is not there: its line was in a file that is gone\n",
-		    "%lld turns near the oldest line are not there: their lines were in files that are gone\n"),
-		    (long long)v->warnings.unseen);
-}
-
 static int
 verify(struct show *s)
 {
-	struct finding v = { .wrong = -1 };
 	struct buf out = BUF(TEXT_MAX);
-	struct trace_back b;
+	struct audit a;
 
-	examine(s, &b, &v);
-	trace_back_close(&b);
+	audit_run(&a, s->c);
+	s->corrupt = a.corrupt;
 	if (s->call->json)
-		put_verdict_json(&out, s, &v);
+		audit_json(&out, &a);
 	else
-		put_verdict_text(&out, s, &v);
-	return end(s, &b, &out, is_right(&v) ? 0 : 1);
+		audit_text(&out, &s->look, &a);
+	return end(s, &a.trouble, &out, audit_is_right(&a) ? 0 : 1);
 }
 
 /* ---- one request */
@@ -708,7 +424,6 @@ tell_why(struct show *s)
 {
 	struct buf out = BUF(TEXT_MAX);
 	struct fail f = { 0 }, why = { 0 };
-	struct trace_back none = { .fd = -1 };
 	char *raw = find_request(s, s->call->why, &f), **labels;
 	struct trace_line l;
 	enum proof proof;
@@ -722,13 +437,13 @@ tell_why(struct show *s)
 		buf_puts(&out, raw);
 		buf_putc(&out, '\n');
 	} else {
-		proof = prove(s, &l, &why);
+		proof = audit_line(&s->sets, &l, &why);
 		trace_sets_of(&s->sets, &l.eligible, &labels, &count);
 		trace_text_why(&out, &s->look, &l, labels, count, proof, &why);
 	}
 	trace_line_free(&l);
 	free(raw);
-	return end(s, &none, &out, 0);
+	return end(s, NULL, &out, 0);
 }
 
 /* ---- the call */
