@@ -69,6 +69,19 @@ static const struct {
 	{ "--status", "status", NULL },
 };
 
+/* What people mean by two of them, where it is neither the one nor the other. */
+static const struct {
+	const char *one, *other, *meant;
+} pairs[] = {
+	{ "--trace", "--all", "kmi trace --all" },
+	{ "--health", "--all", "kmi health" },
+	{ "--health", "--current", "kmi health --current" },
+	{ "--rotate", "--auto_rotate", "kmi rotate auto" },
+	{ "--rotate", "--auto-rotate", "kmi rotate auto" },
+	{ "--rotate", "--all", "kmi rotate, then kmi keys" },
+	{ "--rotate", "--status", "kmi rotate, then kmi status" },
+};
+
 struct places {
 	char own[PATH_MAX];	/* the folder kmi lies in */
 	const char *libexec;
@@ -181,6 +194,57 @@ is_look(const char *flag)
 	return true;
 }
 
+static void
+put_command(struct buf *out, size_t flag)
+{
+	buf_printf(out, "kmi %s", old_flags[flag].command);
+	if (old_flags[flag].argument)
+		buf_printf(out, " %s", old_flags[flag].argument);
+}
+
+static int
+two_modes(size_t one, size_t other)
+{
+	const char *a = old_flags[one].flag, *b = old_flags[other].flag;
+	struct buf first = BUF(256), second = BUF(256);
+	struct fail f;
+	size_t i = 0;
+
+	while (i < sizeof(pairs) / sizeof(*pairs) && !(strcmp(a, pairs[i].one) == 0 && strcmp(b, pairs[i].other) == 0) &&
+	    !(strcmp(b, pairs[i].one) == 0 && strcmp(a, pairs[i].other) == 0))
+		i++;
+	put_command(&first, one);
+	put_command(&second, other);
+	program_language();
+	fail_set(&f, FAIL_USAGE, "%s and %s are two modes; give one", a, b);
+	if (i < sizeof(pairs) / sizeof(*pairs))
+		fail_hint(&f, "type %s", pairs[i].meant);
+	else if (strcmp(first.p, second.p) == 0)
+		fail_hint(&f, "type %s", first.p);
+	else
+		fail_hint(&f, "type %s or %s", first.p, second.p);
+	buf_free(&first);
+	buf_free(&second);
+	return program_fail(NAME, &f);
+}
+
+/* The commands take arguments, the flags do not. */
+static int
+with_arguments(size_t which, char **rest)
+{
+	struct buf command = BUF(4096);
+	struct fail f;
+
+	put_command(&command, which);
+	for (char **a = rest; *a; a++)
+		buf_printf(&command, " %s", *a);
+	program_language();
+	fail_set(&f, FAIL_USAGE, "%s takes no arguments, but was given '%s'", old_flags[which].flag, *rest);
+	fail_hint(&f, "type %s", buf_bad(&command) ? "kmi COMMAND --help" : command.p);
+	buf_free(&command);
+	return program_fail(NAME, &f);
+}
+
 /* One of the older tool's flags, which must be the only one. */
 static int
 run_old(const struct places *p, size_t which, char **rest)
@@ -192,11 +256,11 @@ run_old(const struct places *p, size_t which, char **rest)
 	for (char **a = rest; *a; a++)
 		for (size_t i = 0; i < sizeof(old_flags) / sizeof(*old_flags); i++)
 			if (strcmp(*a, old_flags[i].flag) == 0)
-				return program_usage(NAME, "%s and %s are two modes; give one", old_flags[which].flag, *a);
+				return two_modes(which, i);
 	while (*rest && is_look(*rest))
 		rest++;
 	if (*rest)
-		return program_usage(NAME, "%s takes no arguments, but was given '%s'", old_flags[which].flag, *rest);
+		return with_arguments(which, rest);
 	if (!find_command(p, command, path))
 		return program_usage(NAME, "%s needs the command %s, which is not installed", old_flags[which].flag, command);
 	if (old_flags[which].argument)

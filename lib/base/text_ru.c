@@ -869,6 +869,8 @@ const struct text_entry text_ru[] = {
 	    "2 — неверный вызов или настройка.\n" } },
 
 	/* bin/kmi.c */
+	{ "type %s", { "наберите %s" } },
+	{ "type %s or %s", { "наберите %s или %s" } },
 	{ "start the proxy in the background", { "запустить прокси в фоне" } },
 	{ "stop it; running answers are finished", { "остановить его; начатые ответы будут закончены" } },
 	{ "stop it and start it again", { "остановить и запустить снова" } },

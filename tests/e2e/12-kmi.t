@@ -46,6 +46,25 @@ for first in --rotate --auto_rotate --auto-rotate --trace --all --health --curre
 	done
 done
 run --status --status; is "$CODE" 2 "twice the same: refused"
+told() {	# told WHAT-TO-TYPE FLAG...
+	local hint=$1
+	shift
+	run "$@"
+	is "$CODE ${ERR##*$'\n'}" "2 kmi: hint: $hint" "$*: what to type instead"
+}
+told "type kmi trace --all" --trace --all
+told "type kmi trace --all" --all --trace
+told "type kmi health" --health --all
+told "type kmi health --current" --health --current
+told "type kmi health --current" --current --health
+told "type kmi rotate auto" --rotate --auto_rotate
+told "type kmi rotate, then kmi keys" --rotate --all
+told "type kmi status or kmi trace" --status --trace
+told "type kmi health --current or kmi keys" --current --all
+told "type kmi status" --status --status
+told "type kmi trace --lines 5" --trace --lines 5
+told "type kmi rotate auto now" --auto-rotate now
+told "type kmi status --json" --status --plain --json
 run --plain --status; is "$CODE" 0 "--plain before one"
 run --status --plain --no-color; is "$CODE" 0 "and after it"
 run --status now; is "$CODE ${ERR%%$'\n'*}" "2 kmi: error: --status takes no arguments, but was given 'now'" "no arguments"
