@@ -12,6 +12,7 @@
 #include "base/json.h"
 #include "base/program.h"
 #include "base/window.h"
+#include "keys/narrow.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -285,12 +286,14 @@ main(int argc, char **argv)
 	if (only_explain) {
 		explain(&out, only);	/* helps to mend a configuration that does not load */
 	} else if (call.json) {
-		if (config_load(&c, NULL, &f) < 0)
+		if (config_load(&c, NULL, &f) < 0 || narrow(NAME, &c, &f) < 0)
 			return program_fail(NAME, &f);
 		put_json(&out, &c, only);
 	} else {
 		if ((code = program_config(NAME, &c, NULL)))
 			return code;
+		if (narrow(NAME, &c, &f) < 0)
+			return program_fail(NAME, &f);
 		if (curl) {
 			put_curl(&out, &c);
 		} else if (only >= 0) {

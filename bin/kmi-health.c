@@ -12,6 +12,7 @@
 #include "base/kept_words.h"
 #include "base/program.h"
 #include "keys/client_config.h"
+#include "keys/narrow.h"
 #include "keys/refresh.h"
 #include "keys/roster.h"
 #include "show/standing.h"
@@ -503,6 +504,8 @@ main(int argc, char **argv)
 		return program_usage(NAME, "unexpected argument: %s", argv[optind]);
 	if ((code = program_config(NAME, &c, NULL)))
 		return code;
+	if (narrow(NAME, &c, &f) < 0)
+		return program_fail(NAME, &f);
 	look_detect(&look, STDOUT_FILENO, call.plain || c.plain || c.no_color);
 	if (c.dry_run && !quiet && mode != OPT_CACHED)
 		program_warn(NAME, "this is a dry run: nothing is asked of the upstream (KMI_DRY_RUN=0 goes live)");

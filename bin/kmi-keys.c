@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/program.h"
+#include "keys/narrow.h"
 #include "keys/roster.h"
 #include "show/standing.h"
 #include "show/table.h"
@@ -256,6 +257,8 @@ main(int argc, char **argv)
 		return program_usage(NAME, "unexpected argument: %s", argv[optind]);
 	if ((code = program_config(NAME, &c, NULL)))
 		return code;
+	if (narrow(NAME, &c, &f) < 0)
+		return program_fail(NAME, &f);
 	if (roster_load(&r, &c, now, &f) < 0)
 		return program_fail(NAME, &f);
 	say_troubles(&r, &c);

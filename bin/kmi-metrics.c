@@ -12,6 +12,7 @@
 #include "books/tally.h"
 #include "books/trace_files.h"
 #include "keys/lock.h"
+#include "keys/narrow.h"
 #include "keys/roster.h"
 
 #include <stdio.h>
@@ -300,6 +301,7 @@ main(int argc, char **argv)
 	const char *path = NULL;
 	struct fail f = { 0 };
 	struct config c;
+	struct sandbox s;
 	int opt, code;
 
 	program_start();
@@ -315,6 +317,11 @@ main(int argc, char **argv)
 		return program_usage(NAME, "unexpected argument: %s", argv[optind]);
 	if ((code = program_config(NAME, &c, NULL)))
 		return code;
+	narrow_begin(&s, NAME, &c);
+	if (path)
+		narrow_folder_of(&s, path, SANDBOX_WRITE);
+	if (sandbox_enter(&s, &f) < 0)
+		return program_fail(NAME, &f);
 	if (put_pool(&out, &c, &f) < 0 || put_trace(&out, &c, &f) < 0 || put_end(&out, path, &f) < 0)
 		code = program_fail(NAME, &f);
 	buf_free(&out);

@@ -13,6 +13,7 @@
 #include "base/toml.h"
 #include "books/events.h"
 #include "keys/client_config.h"
+#include "keys/narrow.h"
 #include "keys/rank.h"
 #include "keys/roster.h"
 #include "show/standing.h"
@@ -641,6 +642,7 @@ main(int argc, char **argv)
 	struct buf out = BUF(TEXT_MAX);
 	struct config c;
 	struct look look;
+	struct fail f;
 	int opt, code;
 
 	program_start();
@@ -671,6 +673,9 @@ main(int argc, char **argv)
 		return program_usage(NAME, "%s and --to do not go together", word);
 	if ((code = program_config(NAME, &c, NULL)))
 		return code;
+	/* What turning it on runs to see it work, starts and reaches much. */
+	if ((!word || strcmp(word, "off") == 0) && narrow(NAME, &c, &f) < 0)
+		return program_fail(NAME, &f);
 	look_detect(&look, STDOUT_FILENO, call.plain || c.plain || c.no_color);
 	code = word ? set_automatic(&c, strcmp(word, "auto") == 0, call.json) : rotate(&c, to, call.json, &look, &out);
 	program_print(&out);

@@ -12,6 +12,7 @@
 #include "base/listener.h"
 #include "base/program.h"
 #include "base/superserver.h"
+#include "keys/narrow.h"
 #include "keys/roster.h"
 #include "show/look.h"
 #include "show/words.h"
@@ -430,7 +431,8 @@ main(int argc, char **argv)
 	if ((code = program_config(NAME, &c, NULL)))
 		return code;
 	s.c = &c;
-	if (roster_load_standing(&s.r, &c, s.now, &f) < 0 || look_at_proxy(&s, &f) < 0)
+	/* Other processes can be looked at only before. */
+	if (look_at_proxy(&s, &f) < 0 || narrow(NAME, &c, &f) < 0 || roster_load_standing(&s.r, &c, s.now, &f) < 0)
 		return program_fail(NAME, &f);
 	look_at_keys(&s);
 	if (call.json) {

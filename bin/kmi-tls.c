@@ -99,16 +99,23 @@ on_term(int sig)
 		_exit(0);
 }
 
+/* What becomes the handler is started first: it is to hold no key of ours, and may reach what this process gives up. */
 static int
-serve_one(const struct config *c, struct credential *credential, struct fail *f)
+serve_one(const struct config *c, struct fail *f)
 {
+	struct credential *credential = NULL;
 	struct backend b;
 	struct peer p;
-	int rc = *c->proxy_tls_pool ? backend_pool(&b, c->proxy_tls_pool, f) : backend_handler(&b, f);
+	int rc;
 
+	peer_of_superserver(0, &p);
+	rc = *c->proxy_tls_pool ? backend_pool(&b, c->proxy_tls_pool, f) : backend_handler(&b, &p, f);
+	if (rc == 0 && !(credential = front_credential(c, f)))
+		rc = -1;
+	if (rc == 0)
+		rc = client_narrow(c, f);
 	if (rc == 0) {
 		signal(SIGTERM, on_term);
-		peer_of_superserver(0, &p);
 		client_serve(0, &p, credential, NULL, &b);
 	}
 	credential_free(credential);
@@ -158,14 +165,15 @@ serve(const struct config *c, char **argv)
 {
 	struct passed sockets[PASSED_MAX];
 	struct fail f = { 0 };
-	struct credential *credential = front_credential(c, &f);
+	struct credential *credential;
 	int rc, count = passed_find(sockets);
 
+	if (count == 0 && is_socket(0))
+		return serve_one(c, &f) < 0 ? program_fail(NAME, &f) : 0;
+	credential = front_credential(c, &f);
 	if (!credential)
 		return program_fail(NAME, &f);
-	if (count == 0 && is_socket(0)) {
-		rc = serve_one(c, credential, &f);
-	} else if (count == 0 && listen_self(c, credential_facts(credential)->kind, &sockets[count++], &f) < 0) {
+	if (count == 0 && listen_self(c, credential_facts(credential)->kind, &sockets[count++], &f) < 0) {
 		credential_free(credential);
 		rc = -1;
 	} else {

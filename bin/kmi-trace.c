@@ -15,6 +15,7 @@
 #include "books/tally.h"
 #include "books/trace_files.h"
 #include "books/trace_filter.h"
+#include "keys/narrow.h"
 #include "show/audit_text.h"
 #include "show/screen.h"
 #include "show/trace_text.h"
@@ -530,6 +531,7 @@ main(int argc, char **argv)
 	struct call call = { 0 };
 	struct show s = { .call = &call };
 	struct config c;
+	struct fail f;
 	int opt, code;
 
 	program_start();
@@ -577,6 +579,8 @@ main(int argc, char **argv)
 		return program_usage(NAME, "unexpected argument: %s", argv[optind]);
 	if ((code = program_config(NAME, &c, NULL)))
 		return code;
+	if (narrow(NAME, &c, &f) < 0)
+		return program_fail(NAME, &f);
 	s.c = &c;
 	s.sets.config = &c;
 	look_detect(&s.look, STDOUT_FILENO, call.plain || call.no_color || c.plain || c.no_color);

@@ -12,6 +12,7 @@
 #include "books/events.h"
 #include "keys/auths.h"
 #include "keys/lock.h"
+#include "keys/narrow.h"
 #include "keys/state.h"
 #include "show/words.h"
 
@@ -230,6 +231,8 @@ main(int argc, char **argv)
 		return program_usage(NAME, "which key? Give its label, or --all");
 	if ((code = program_config(NAME, &c, NULL)))
 		return code;
+	if (narrow(NAME, &c, &f) < 0)
+		return program_fail(NAME, &f);
 	if (run(&c, argv + optind, all, &report, &code, &f) < 0)
 		code = program_fail(NAME, &f);
 	for (size_t i = 0; i < report.count && code == 0; i++)

@@ -4,17 +4,18 @@
 #include <linux/landlock.h>
 #include <stdint.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 /* What came after the headers of Debian 12. */
 #define FS_TRUNCATE (1ULL << 14)	/* version 3 */
-#define NET_CONNECT_TCP (1ULL << 1)	/* version 4 */
+#define NET_BIND_TCP (1ULL << 0)	/* version 4 */
+#define NET_CONNECT_TCP (1ULL << 1)
 #define RULE_NET_PORT 2
 #define VERSION_REFER 2
 #define VERSION_TRUNCATE 3
-#define VERSION_NET 4
 
 struct ruleset {
 	uint64_t fs, net;
@@ -50,11 +51,11 @@ void
 sandbox_begin(struct sandbox *s)
 {
 	int version = sandbox_version();
-	struct ruleset rules = { known(version), version >= VERSION_NET ? NET_CONNECT_TCP : 0 };
+	struct ruleset rules = { known(version), NET_BIND_TCP | NET_CONNECT_TCP };
 
-	*s = (struct sandbox){ .fd = -1, .ports = version >= VERSION_NET };
+	*s = (struct sandbox){ .fd = -1, .version = version };
 	if (version)
-		s->fd = (int)syscall(SYS_landlock_create_ruleset, &rules, s->ports ? sizeof(rules) : sizeof(rules.fs), 0);
+		s->fd = (int)syscall(SYS_landlock_create_ruleset, &rules, version >= SANDBOX_VERSION_PORTS ? sizeof(rules) : sizeof(rules.fs), 0);
 }
 
 static uint64_t
@@ -84,7 +85,7 @@ sandbox_allow(struct sandbox *s, const char *path, enum sandbox_access access)
 	rule.parent_fd = open(path, O_PATH | O_CLOEXEC);
 	if (rule.parent_fd < 0)
 		return;
-	rule.allowed_access = rights(access) & known(sandbox_version());
+	rule.allowed_access = rights(access) & known(s->version);
 	if (fstat(rule.parent_fd, &st) == 0 && !S_ISDIR(st.st_mode))
 		rule.allowed_access &= FS_OF_FILES;
 	(void)syscall(SYS_landlock_add_rule, s->fd, LANDLOCK_RULE_PATH_BENEATH, &rule, 0);
@@ -96,16 +97,33 @@ sandbox_port(struct sandbox *s, int port)
 {
 	struct port_rule rule = { NET_CONNECT_TCP, (uint64_t)port };
 
-	if (s->fd >= 0 && s->ports)
+	if (s->fd >= 0 && s->version >= SANDBOX_VERSION_PORTS)
 		(void)syscall(SYS_landlock_add_rule, s->fd, RULE_NET_PORT, &rule, 0);
+}
+
+/* The hard limit too, so that nobody raises it again. */
+static int
+limit(int resource, rlim_t most, struct fail *f)
+{
+	struct rlimit now, lower = { most, most };
+
+	if (getrlimit(resource, &now) == 0 && now.rlim_max <= most)
+		return 0;
+	return setrlimit(resource, &lower) < 0 ? fail_sys(f, "limit what the process may use up") : 0;
 }
 
 int
 sandbox_enter(struct sandbox *s, struct fail *f)
 {
-	int rc = 0;
+	int rc;
 
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+	if (s->off)
+		return 0;
+	/* 1, not 0: the kernel hands even a limit of 0 to a core handler it pipes to. */
+	rc = limit(RLIMIT_CORE, 1, f);
+	if (rc == 0 && s->alone)
+		rc = limit(RLIMIT_NPROC, 0, f);
+	if (rc == 0 && (prctl(PR_SET_DUMPABLE, 0) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0))
 		rc = fail_sys(f, "give up new privileges");
 	if (s->fd < 0)
 		return rc;

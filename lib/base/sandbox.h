@@ -1,6 +1,6 @@
 /*
- * sandbox: what this process and its children may reach from now on, by Landlock. Where the kernel has none it is
- * nothing, silently: units of systemd do the same from outside.
+ * sandbox: what this process and its children may reach from now on, by Landlock, and what they may use up. Where the kernel
+ * has no Landlock the first is nothing, silently: units of systemd do the same from outside.
  *
  *	struct sandbox s;
  *	sandbox_begin(&s);
@@ -8,7 +8,8 @@
  *	sandbox_port(&s, 443);		then TCP goes to these ports alone (a kernel from 6.7 on)
  *	if (sandbox_enter(&s, f) < 0) ...
  *
- * A path that is not there is passed over. What is open stays open. There is no way back, and no new privileges.
+ * A path that is not there is passed over. What is open stays open. There is no way back, and no new privileges; no core is
+ * dumped, and no port bound.
  */
 #ifndef KMI_BASE_SANDBOX_H
 #define KMI_BASE_SANDBOX_H
@@ -16,6 +17,8 @@
 #include "base/fail.h"
 
 #include <stdbool.h>
+
+#define SANDBOX_VERSION_PORTS 4	/* of Landlock: it knows of TCP ports */
 
 enum sandbox_access {
 	SANDBOX_READ,		/* files and folders below it */
@@ -26,7 +29,9 @@ enum sandbox_access {
 
 struct sandbox {
 	int fd;			/* -1: none */
-	bool ports;		/* the kernel knows of TCP ports */
+	int version;		/* of the kernel's Landlock */
+	bool alone;		/* set it: no further process or thread (root may all the same) */
+	bool off;		/* entering it does nothing */
 };
 
 /* The version of Landlock that the kernel speaks; 0 = none. */

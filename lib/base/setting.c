@@ -113,7 +113,7 @@ const struct setting settings[] = {
 	BOOL("PLAIN", plain, "0", "no bars, boxes or colours"),
 	BOOL("NO_COLOR", no_color, "0", "no colours"),
 	OTHER("AUDIT_ACTOR", SETTING_NAME, audit_actor, NULL, "who is named in audit events"),
-	BOOL("SANDBOX", sandbox, "1", "handlers reach only what they need, where the kernel has Landlock"),
+	BOOL("SANDBOX", sandbox, "1", "programs reach only what they need, where the kernel has Landlock"),
 	BOOL("ENFORCE_FILE_PERMS", enforce_file_perms, "1", "tighten folders to 0700 and files to 0600"),
 };
 

@@ -1043,6 +1043,7 @@ const struct text_entry text_ru[] = {
 	/* lib/base/sandbox.c */
 	{ "give up new privileges", { "не удалось отказаться от новых привилегий" } },
 	{ "enter the sandbox", { "не удалось войти в песочницу" } },
+	{ "limit what the process may use up", { "не удалось ограничить ресурсы процесса" } },
 
 	/* lib/base/setting.c */
 	{ "folder of key files", { "каталог файлов ключей" } },
@@ -1134,8 +1135,8 @@ const struct text_entry text_ru[] = {
 	{ "no bars, boxes or colours", { "без полос, рамок и цвета" } },
 	{ "no colours", { "без цвета" } },
 	{ "who is named in audit events", { "чьё имя пишется в события аудита" } },
-	{ "handlers reach only what they need, where the kernel has Landlock",
-	  { "обработчикам доступно только необходимое (если в ядре есть Landlock)" } },
+	{ "programs reach only what they need, where the kernel has Landlock",
+	  { "программам доступно только необходимое (если в ядре есть Landlock)" } },
 	{ "tighten folders to 0700 and files to 0600", { "ужесточать права: каталоги 0700, файлы 0600" } },
 	{ "1/true/yes/on or 0/false/no/off", { "1/true/yes/on или 0/false/no/off" } },
 	{ "a whole number from %lld to %lld", { "целое число от %lld до %lld" } },
@@ -1516,14 +1517,21 @@ const struct text_entry text_ru[] = {
 	{ "put TriggerLimitIntervalSec=0 into its [Socket] section; `kmi proxy install` writes a good one",
 	  { "впишите TriggerLimitIntervalSec=0 в раздел [Socket]; правильный юнит ставит `kmi "
 	    "proxy install`" } },
-	{ "the sandbox of the handlers is switched off", { "песочница обработчиков выключена" } },
-	{ "KMI_SANDBOX=1 switches it on", { "KMI_SANDBOX=1 включает её" } },
-	{ "this kernel has no Landlock: the handlers are held by file permissions alone",
-	  { "в этом ядре нет Landlock: обработчиков ограничивают только права на файлы" } },
-	{ "a kernel from 5.13 on has it; the units of systemd do much of the same",
-	  { "он есть в ядрах начиная с 5.13; многое из этого делают и юниты systemd" } },
-	{ "the handlers are in a sandbox (Landlock %d)",
-	  { "обработчики работают в песочнице (Landlock %d)" } },
+	{ "the sandboxes of handlers, kmi-tls and tools are switched off",
+	  { "песочницы обработчиков, kmi-tls и инструментов выключены" } },
+	{ "KMI_SANDBOX=1 switches them on", { "KMI_SANDBOX=1 включает их" } },
+	{ "this kernel has no Landlock: handlers, kmi-tls and tools are held by file permissions alone",
+	  { "в этом ядре нет Landlock: обработчиков, kmi-tls и инструменты ограничивают только права на файлы" } },
+	{ "no harm; a kernel from 5.13 on has it, and the units of systemd do much of the same",
+	  { "это не беда; он есть в ядрах начиная с 5.13, а многое из этого делают и юниты systemd" } },
+	{ "a handler reaches the keys, the state folder and the upstream's ports (Landlock %d)",
+	  { "обработчику доступны ключи, каталог состояния и порты сервера API (Landlock %d)" } },
+	{ "a handler reaches the keys and the state folder, but every port (Landlock %d)",
+	  { "обработчику доступны ключи и каталог состояния, но и любой порт (Landlock %d)" } },
+	{ "kmi-tls reaches no file where it serves a client (Landlock %d)",
+	  { "kmi-tls, обслуживая клиента, не имеет доступа ни к одному файлу (Landlock %d)" } },
+	{ "the tools reach what each needs, as its manual page says (Landlock %d)",
+	  { "инструментам доступно то, что нужно каждому: об этом говорят их страницы руководства (Landlock %d)" } },
 
 	/* lib/keys/auths.c */
 	{ "not a regular file", { "не обычный файл" } },
@@ -2053,6 +2061,7 @@ const struct text_entry text_ru[] = {
 	/* lib/tls/backend.c */
 	{ "KMI_PROXY_TLS_POOL: the path of a unix socket has at most %zu bytes",
 	  { "KMI_PROXY_TLS_POOL: путь unix-сокета не длиннее %zu байт" } },
+	{ "start kmi-handle", { "не удалось запустить kmi-handle" } },
 	{ "a socket for the pool", { "не удалось создать сокет для пула" } },
 	{ "more than %d listening sockets", { "слушающих сокетов больше %d" } },
 	{ "the pool's socket", { "не удалось узнать адрес сокета пула" } },
@@ -2140,6 +2149,7 @@ const struct text_entry text_ru[] = {
 	/* lib/tls/front.c */
 	{ "the new certificate is not taken up yet: %s", { "новый сертификат пока не принят: %s" } },
 	{ "%s: the new certificate is in use\n", { "%s: работает новый сертификат\n" } },
+	{ "a connection was dropped: %s", { "соединение закрыто: %s" } },
 	{ "fork: %s; a connection was dropped", { "не удалось создать процесс: %s; соединение закрыто" } },
 	{ "the old settings stay: too many sockets",
 	  { "остаются прежние настройки: слишком много сокетов" } },

@@ -94,21 +94,30 @@ check_units(struct doctor *d)
 	}
 }
 
-/* What holds the handlers, beside what a unit may do. */
+/* What holds our programs, beside what a unit may do. */
 static void
 check_sandbox(struct doctor *d)
 {
 	int version = sandbox_version();
 
 	if (!d->config->sandbox) {
-		doctor_found(d, FINDING_NOTE, "the sandbox of the handlers is switched off");
-		doctor_remedy(d, "KMI_SANDBOX=1 switches it on");
-	} else if (version == 0) {
-		doctor_found(d, FINDING_NOTE, "this kernel has no Landlock: the handlers are held by file permissions alone");
-		doctor_remedy(d, "a kernel from 5.13 on has it; the units of systemd do much of the same");
-	} else {
-		doctor_found(d, FINDING_OK, "the handlers are in a sandbox (Landlock %d)", version);
+		doctor_found(d, FINDING_NOTE, "the sandboxes of handlers, kmi-tls and tools are switched off");
+		doctor_remedy(d, "KMI_SANDBOX=1 switches them on");
+		return;
 	}
+	if (version == 0) {
+		doctor_found(d, FINDING_NOTE,
+		    "this kernel has no Landlock: handlers, kmi-tls and tools are held by file permissions alone");
+		doctor_remedy(d, "no harm; a kernel from 5.13 on has it, and the units of systemd do much of the same");
+		return;
+	}
+	if (version >= SANDBOX_VERSION_PORTS)
+		doctor_found(d, FINDING_OK, "a handler reaches the keys, the state folder and the upstream's ports (Landlock %d)",
+		    version);
+	else
+		doctor_found(d, FINDING_OK, "a handler reaches the keys and the state folder, but every port (Landlock %d)", version);
+	doctor_found(d, FINDING_OK, "kmi-tls reaches no file where it serves a client (Landlock %d)", version);
+	doctor_found(d, FINDING_OK, "the tools reach what each needs, as its manual page says (Landlock %d)", version);
 }
 
 void

@@ -5,6 +5,7 @@
 #include "base/notify.h"
 #include "base/program.h"
 #include "books/events.h"
+#include "keys/narrow.h"
 #include "proxy/conn.h"
 #include "proxy/serve.h"
 
@@ -22,9 +23,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#define HANDLER "kmi-handle"
 #define IDLE_MS 10000		/* an idle handler is let go after this */
 #define CONNECTIONS_MAX 500	/* and after so many connections in any case */
 #define TICK_MS 250
+#define GROUND_MS 1000		/* between two looks whether handlers would reach other places now */
 #define MAKE_ROOM 8		/* handlers asked to finish up a tick, when clients wait at the cap */
 #define OTHER_DESCRIPTORS 24	/* the parent's own, and room to accept and to log */
 #define STOP_MS 2000		/* between telling a handler to stop at once and killing it */
@@ -55,6 +58,8 @@ struct pool {
 	int held;		/* a connection that waits for a handler because none could be made, -1 = none */
 	enum serve_facts held_facts;
 	bool accepting, stopping, renewing;
+	uint64_t ground;	/* what handlers were narrowed to, as a number */
+	int64_t looked_ms;	/* at it */
 	int64_t stop_at;	/* when stopping: running answers are cut then */
 	sigset_t old_mask;
 };
@@ -229,6 +234,8 @@ fork_handler(struct pool *p, int fd, enum serve_facts facts)
 
 	if (p->free_count == 0 || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
 		return -1;
+	if (p->count == 0)
+		p->ground = narrow_ground(HANDLER, p->config);
 	pid = fork();
 	if (pid < 0) {
 		close(pair[0]);
@@ -397,6 +404,32 @@ let_idle_go(struct pool *p)
 	}
 }
 
+/*
+ * Handlers reach the places that there were when they were made. When one was replaced (the folder of keys, the list of
+ * name servers), others take over.
+ */
+static void
+follow_ground(struct pool *p)
+{
+	uint64_t ground;
+
+	if (p->count == 0 || clock_mono_ms() < p->looked_ms + GROUND_MS)
+		return;
+	p->looked_ms = clock_mono_ms();
+	ground = narrow_ground(HANDLER, p->config);
+	if (ground == p->ground)
+		return;
+	p->ground = ground;
+	for (int i = 0; i < p->max; i++) {
+		struct handler *h = &p->handlers[i];
+
+		if (h->pid && !h->busy)
+			forget(p, i);
+		else if (h->pid && !h->told)
+			finish_up(h);
+	}
+}
+
 static void
 reap(void)
 {
@@ -446,7 +479,7 @@ begin_renewal(struct pool *p)
 	struct fail f;
 
 	if (config_load(&fresh, NULL, &f) < 0) {
-		program_warn("kmi-handle", "the old settings stay: %s", f.text);
+		program_warn(HANDLER, "the old settings stay: %s", f.text);
 		return;
 	}
 	config_free(&fresh);
@@ -510,6 +543,7 @@ loop(struct pool *p)
 		next_tick = clock_mono_ms() + TICK_MS;
 		let_idle_go(p);
 		make_room(p);
+		follow_ground(p);
 		if (!p->stopping)
 			continue;
 		if (clock_mono_ms() >= p->stop_at) {

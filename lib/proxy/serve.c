@@ -5,13 +5,13 @@
 #include "books/events.h"
 #include "books/prompt.h"
 #include "books/trace.h"
+#include "keys/narrow.h"
 #include "keys/refresh.h"
 #include "proxy/access.h"
 #include "proxy/aside.h"
 #include "proxy/conn.h"
 #include "proxy/exchange.h"
 #include "proxy/guess.h"
-#include "proxy/narrow.h"
 #include "proxy/penalty.h"
 #include "proxy/place.h"
 #include "proxy/reply.h"
@@ -46,7 +46,7 @@ serve_open(struct serve *s, const struct config *c, struct fail *f)
 	*s = (struct serve){ .config = c };
 	if (keyring_open(&s->keyring, c, trace_among, f) < 0 || forward_open(&s->forward, c, f) < 0)
 		return -1;
-	return narrow_handler(c, f);
+	return narrow("kmi-handle", c, f);
 }
 
 void

@@ -15,11 +15,11 @@
 
 #define BACKLOG 4096
 #define CONNECT_SECONDS 10	/* a pool that is full takes nobody */
+#define CIPHER_MAX 63
 
-int
-backend_handler(struct backend *b, struct fail *f)
+static int
+find_handler(struct backend *b, struct fail *f)
 {
-	*b = (struct backend){ 0 };
 	return program_beside("kmi-handle", b->handler, sizeof(b->handler), f);
 }
 
@@ -56,7 +56,8 @@ backend_own_pool(struct backend *b, const struct passed *sockets, int count, str
 {
 	struct passed *ours = NULL;
 
-	if (backend_handler(b, f) < 0)
+	*b = (struct backend){ 0 };
+	if (find_handler(b, f) < 0)
 		return -1;
 	if (count >= PASSED_MAX)
 		return fail_set(f, FAIL_USAGE, "more than %d listening sockets", PASSED_MAX - 1);
@@ -111,32 +112,74 @@ backend_start(struct backend *b, struct fail *f)
 	_exit(1);
 }
 
-static int
-exec_handler(const struct backend *b, int fd, const struct peer *p, const char *cipher, struct fail *f)
+/* The word is how the connection is encrypted. None comes when the handshake fails: then nobody is needed. */
+static _Noreturn void
+wait_for_word(const struct backend *b, int link, int word, const struct peer *p)
 {
+	struct peer secure = *p;
+	char cipher[CIPHER_MAX + 1];
+	ssize_t n = 0;
+
+	secure.tls = true;
 	leave_alone();
-	if (peer_tell_environment(p, cipher, f) == 0 && dup2(fd, 0) == 0 && dup2(fd, 1) == 1 && close_range(3, ~0U, 0) == 0)
+	if (dup2(link, 0) < 0 || dup2(link, 1) < 0 || dup2(word, 3) < 0 || close_range(4, ~0U, 0) < 0)
+		_exit(1);
+	do
+		n = read(3, cipher, CIPHER_MAX);
+	while (n < 0 && errno == EINTR);
+	close(3);
+	if (n <= 0)
+		_exit(0);
+	cipher[n] = '\0';
+	if (peer_tell_environment(&secure, cipher, NULL) == 0)
 		execl(b->handler, "kmi-handle", (char *)NULL);
 	_exit(1);
 }
 
-static int
-start_handler(const struct backend *b, const struct peer *p, const char *cipher, pid_t *child, struct fail *f)
+int
+backend_handler(struct backend *b, const struct peer *p, struct fail *f)
 {
-	int pair[2];
+	int link[2] = { -1, -1 }, word[2] = { -1, -1 };
 
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
-		return fail_sys(f, "a socket for kmi-handle");
-	*child = fork();
-	if (*child == 0)
-		exec_handler(b, pair[1], p, cipher, f);
-	close(pair[1]);
-	if (*child > 0)
-		return pair[0];
-	fail_sys(f, "fork");
-	*child = 0;
-	close(pair[0]);
+	*b = (struct backend){ .link = -1, .word = -1 };
+	if (find_handler(b, f) < 0)
+		return -1;
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, link) < 0 || pipe2(word, O_CLOEXEC) < 0) {
+		fail_sys(f, "a socket for kmi-handle");
+		goto out;
+	}
+	b->waiting = fork();
+	if (b->waiting == 0)
+		wait_for_word(b, link[1], word[0], p);
+	if (b->waiting < 0) {
+		fail_sys(f, "fork");
+		goto out;
+	}
+	close(link[1]);
+	close(word[0]);
+	b->link = link[0];
+	b->word = word[1];
+	return 0;
+out:
+	for (int i = 0; i < 2; i++) {
+		if (link[i] >= 0)
+			close(link[i]);
+		if (word[i] >= 0)
+			close(word[i]);
+	}
 	return -1;
+}
+
+static int
+give_word(const struct backend *b, const char *cipher, pid_t *child, struct fail *f)
+{
+	size_t n = strlen(cipher);
+
+	if (n > CIPHER_MAX || write(b->word, cipher, n) != (ssize_t)n)
+		return fail_sys(f, "start kmi-handle");
+	close(b->word);
+	*child = b->waiting;
+	return b->link;
 }
 
 /* ---- a connection to a pool --------------------------------------------------------------------------------- */
@@ -180,7 +223,7 @@ backend_link(const struct backend *b, const struct peer *p, const char *cipher, 
 
 	*child = 0;
 	if (b->address_size == 0)
-		return start_handler(b, p, cipher, child, f);
+		return give_word(b, cipher, child, f);
 	fd = connect_pool(b, f);
 	if (fd < 0)
 		return -1;

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/program.h"
+#include "base/sandbox.h"
 #include "base/text.h"
 #include "tls/tunnel.h"
 
@@ -93,6 +94,19 @@ relay(struct tunnel *t, struct peer *p, const struct backend *b)
 	/* A superserver may end what is left when we go, and the handler still has its books to write. */
 	while (child && waitpid(child, NULL, 0) < 0 && errno == EINTR)
 		;
+}
+
+int
+client_narrow(const struct config *c, struct fail *f)
+{
+	struct sandbox s;
+
+	if (!c->sandbox)
+		return 0;
+	sandbox_begin(&s);
+	s.alone = true;
+	sandbox_allow(&s, "/dev/urandom", SANDBOX_DEVICE);
+	return sandbox_enter(&s, f);
 }
 
 void

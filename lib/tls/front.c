@@ -111,6 +111,7 @@ close_sockets(struct front *fr)
 static _Noreturn void
 be_child(struct front *fr, int fd)
 {
+	struct fail f = { 0 };
 	struct peer p;
 	sigset_t none;
 
@@ -123,6 +124,10 @@ be_child(struct front *fr, int fd)
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	peer_of_socket(fd, &p);
+	if (client_narrow(fr->config, &f) < 0) {
+		program_warn(CLIENT_PROGRAM, "a connection was dropped: %s", f.text);
+		_exit(1);
+	}
 	client_serve(fd, &p, fr->credential, fr->sessions, &fr->backend);
 	_exit(0);
 }
