@@ -6,8 +6,10 @@
  * Sets every variable by which kimi-cli and kimi-code let themselves be told
  * where to go, and becomes that program. No key of the pool is given to it.
  */
+#include "base/file.h"
 #include "base/listener.h"
 #include "base/program.h"
+#include "keys/client_config.h"
 
 #include <limits.h>
 #include <signal.h>
@@ -107,6 +109,22 @@ redirect(const struct config *c, const char *base)
 	spare_loopback("no_proxy");
 }
 
+/* A client that is logged in sends its login, whatever the variables say; the proxy does not mind unless it wants its token. */
+static void
+warn_of_login(void)
+{
+	for (int i = 0; i < CLIENTS; i++) {
+		struct buf text = BUF(CLIENT_CONFIG_MAX);
+		char *path = client_config_path(i);
+
+		if (path && file_read(path, CLIENT_CONFIG_MAX - 1, &text, NULL, NULL) == 0 && client_config_has_login(buf_view(&text)))
+			program_warn(NAME, "%s: a Kimi CLI that is logged in sends its login instead of KMI_PROXY_TOKEN, and is refused; "
+			    "`kimi logout` ends that", path);
+		buf_wipe(&text);
+		free(path);
+	}
+}
+
 /* kimi_robin may be linked as `kimi` too: it must not find itself. */
 static bool
 is_this_program(const char *path)
@@ -184,6 +202,8 @@ main(int argc, char **argv)
 		code = program_fail(NAME, &f);
 	else
 		redirect(&c, base.p);
+	if (code == 0 && c.proxy_token && *c.proxy_token)
+		warn_of_login();
 	buf_free(&base);
 	config_free(&c);
 	return code ? code : run(argv);

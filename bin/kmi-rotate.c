@@ -69,6 +69,7 @@ struct written {
 	char *path;
 	bool changed;
 	bool closed;		/* others could read it */
+	bool login;		/* its client is logged in, and may not ask for a key */
 	struct fail fail;
 };
 
@@ -230,6 +231,7 @@ write_config(const struct turn *t, struct written *w)
 		rc = back_up(w->path, buf_view(&old), f) < 0 ? -1 : file_replace(target, buf_view(&text), true, f);
 	else
 		rc = w->closed && chmod(target, 0600) < 0 ? fail_sys(f, "chmod %s", target) : 0;
+	w->login = client_config_has_login(buf_view(&text));
 out:
 	free(target);
 	buf_wipe(&old);
@@ -357,11 +359,13 @@ put_text(const struct turn *t, const struct look *look, struct buf *out)
 		buf_reset(&line);
 		buf_printf(&line, w->changed ? _("written into %s") : _("%s has it already"), w->path);
 		put_line(out, look, &line);
-		if (!w->closed)
-			continue;
-		buf_reset(&line);
-		buf_printf(&line, _("others could read %s; it is its owner's alone now"), w->path);
-		put_line(out, look, &line);
+		if (w->closed) {
+			buf_reset(&line);
+			buf_printf(&line, _("others could read %s; it is its owner's alone now"), w->path);
+			put_line(out, look, &line);
+		}
+		if (w->login)
+			buf_puts(out, _("the Kimi CLI is logged in: it uses its login, not this key, until `kimi logout`\n"));
 	}
 	if (t->c->dry_run && t->c->write_config)
 		buf_puts(out, _("this is a dry run: the Kimi CLI's config is left alone\n"));
@@ -408,6 +412,12 @@ put_json(const struct turn *t, struct buf *out)
 	json_open(&o, '[');
 	for (size_t i = 0; i < t->written_count; i++)
 		if (t->written[i].fail.kind == FAIL_NONE)
+			json_put_cstr(&o, t->written[i].path);
+	json_close(&o, ']');
+	json_key(&o, "logged_in");
+	json_open(&o, '[');
+	for (size_t i = 0; i < t->written_count; i++)
+		if (t->written[i].login)
 			json_put_cstr(&o, t->written[i].path);
 	json_close(&o, ']');
 	json_close(&o, '}');

@@ -294,6 +294,8 @@ const struct text_entry text_ru[] = {
 	  { "прокси не работает: на %s никто не слушает" } },
 	{ "kmi proxy starts it", { "его запускает kmi proxy" } },
 	{ "run %s", { "не удалось запустить %s" } },
+	{ "%s: a Kimi CLI that is logged in sends its login instead of KMI_PROXY_TOKEN, and is refused; `kimi logout` ends that",
+	  { "%s: Kimi CLI, в котором выполнен вход, шлёт его вместо KMI_PROXY_TOKEN и получает отказ; это снимает `kimi logout`" } },
 	{ "there is no Kimi CLI in PATH: neither kimi nor kimi-cli nor kimi-code",
 	  { "в PATH нет Kimi CLI: ни kimi, ни kimi-cli, ни kimi-code" } },
 	{ "kimi-cli comes with Python's tools (uv tool install kimi-cli), kimi-code with npm "
@@ -540,6 +542,8 @@ const struct text_entry text_ru[] = {
 	{ "it cannot serve now (%s); until it can, the next one that is fit does",
 	  { "сейчас он работать не может (%s); до тех пор работает следующий пригодный" } },
 	{ "take KMI_KEY_DISABLED out of %s", { "уберите KMI_KEY_DISABLED из %s" } },
+	{ "the Kimi CLI is logged in: it uses its login, not this key, until `kimi logout`\n",
+	  { "в Kimi CLI выполнен вход: до `kimi logout` он работает под ним, а не с этим ключом\n" } },
 	{ "the key that was active is no longer in the pool", { "прежнего активного ключа в пуле больше нет" } },
 	{ "rotation is automatic, but it did not pass the test",
 	  { "ротация автоматическая, но проверку она не прошла" } },

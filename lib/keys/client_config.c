@@ -421,3 +421,16 @@ client_route_free(struct client_route *r)
 	free(r->api_key);
 	*r = (struct client_route){ 0 };
 }
+
+bool
+client_config_has_login(struct str text)
+{
+	struct toml *root;
+	bool has;
+
+	if (toml_parse(&root, text, NULL) < 0)
+		return false;
+	has = toml_type(member(find_provider(root), "oauth")) == TOML_TABLE;
+	toml_free(root);
+	return has;
+}

@@ -38,4 +38,7 @@ void client_route_free(struct client_route *r);
  */
 int client_config_set(struct str text, struct str api_key, struct str base_url, struct buf *out, struct fail *f);
 
+/* Whether the provider that would be set has a login, which its client prefers to a key. False for what is no TOML. */
+bool client_config_has_login(struct str text);
+
 #endif

@@ -124,5 +124,9 @@ main(void)
 	refuses("[providers.mine]\ntype = \"kimi\"\n\n[providers.mine.api_key]\n", "line 4: api_key is written in a form that cannot be changed in place");
 	refuses("[providers.moonshot-ai]\napi_key.env = \"X\"\n", "line 2: api_key is written in a form that cannot be changed in place");
 	refuses("[[providers.moonshot-ai.base_url]]\n", "line 1: base_url is written in a form that cannot be changed in place");
+	CHECK(client_config_has_login(STR("[providers.\"managed:kimi-code\".oauth]\nkey = \"k\"\n")));
+	CHECK(client_config_has_login(STR("providers.mine = { type = \"kimi\", oauth = {} }")));
+	CHECK(!client_config_has_login(STR("[providers.moonshot-ai]\noauth = \"x\"\n[providers.other.oauth]\n")));
+	CHECK(!client_config_has_login(STR("[providers")));
 	return check_done();
 }
