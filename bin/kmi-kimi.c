@@ -117,9 +117,10 @@ warn_of_login(void)
 		struct buf text = BUF(CLIENT_CONFIG_MAX);
 		char *path = client_config_path(i);
 
-		if (path && file_read(path, CLIENT_CONFIG_MAX - 1, &text, NULL, NULL) == 0 && client_config_has_login(buf_view(&text)))
-			program_warn(NAME, "%s: a Kimi CLI that is logged in sends its login instead of KMI_PROXY_TOKEN, and is refused; "
-			    "`kimi logout` ends that", path);
+		if (path && file_read(path, CLIENT_CONFIG_MAX - 1, &text, NULL, NULL) == 0 &&
+		    client_config_has_login(buf_view(&text)))
+			program_warn(NAME, "%s: a Kimi CLI that is logged in sends its login instead of KMI_PROXY_TOKEN, and "
+			    "is refused; `kimi logout` ends that", path);
 		buf_wipe(&text);
 		free(path);
 	}

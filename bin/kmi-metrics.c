@@ -221,7 +221,8 @@ put_totals(struct buf *out, const struct totals *t, const struct tally_figures *
 	put_latency(out, "0.9", figures->p90);
 	put_latency(out, "0.99", figures->p99);
 	put_latency(out, "1", figures->max);
-	family(out, "kmi_trace_tokens", "gauge", "Tokens of the requests in the trace, as far as their answers told; cached ones are of the prompt.");
+	family(out, "kmi_trace_tokens", "gauge",
+	    "Tokens of the requests in the trace, as far as their answers told; cached ones are of the prompt.");
 	sample(out, "kmi_trace_tokens", NULL, "kind", "prompt", (double)t->prompt_tokens);
 	sample(out, "kmi_trace_tokens", NULL, "kind", "completion", (double)t->completion_tokens);
 	sample(out, "kmi_trace_tokens", NULL, "kind", "cached", (double)t->cached_tokens);

@@ -10,9 +10,9 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/program.h"
-#include "base/toml.h"
 #include "books/events.h"
 #include "keys/client_config.h"
+#include "keys/client_write.h"
 #include "keys/narrow.h"
 #include "keys/rank.h"
 #include "keys/roster.h"
@@ -22,12 +22,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <libgen.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -64,12 +62,10 @@ static const struct option options[] = {
 	{ NULL, 0, NULL, 0 },
 };
 
-/* What became of a config of the Kimi CLI. */
+/* A config of the Kimi CLI, and what became of it. */
 struct written {
 	char *path;
-	bool changed;
-	bool closed;		/* others could read it */
-	bool login;		/* its client is logged in, and may not ask for a key */
+	struct client_written did;
 	struct fail fail;
 };
 
@@ -147,98 +143,6 @@ put_reason(const struct turn *t, struct buf *out)
 
 /* ---- the Kimi CLI's config ---- */
 
-/* What the config is to hold from now on. */
-static int
-new_content(const struct turn *t, struct str old, struct buf *out, struct fail *f)
-{
-	const struct auth *k = &t->roster.auths.keys[t->rank.chosen];
-	struct buf secret = BUF(KEY_MAX + 1);
-	struct file_stamp stamp;
-	struct toml *there;
-	int rc;
-
-	if (k->format == KEY_TOML) {
-		/* One that does not parse is somebody's work in progress: it is not written over either. */
-		if (toml_parse(&there, old, f) < 0)
-			return -1;
-		toml_free(there);
-		return file_read(k->path, KEY_FILE_MAX, out, NULL, f);
-	}
-	rc = auths_secret(k->path, k->format, k->provider, &secret, &stamp, f);
-	if (rc == 0)
-		rc = client_config_set(old, buf_view(&secret), str_from(k->base_url), out, f);
-	buf_wipe(&secret);
-	return rc;
-}
-
-/* The backup stands beside it, so that one rename undoes it all. */
-static int
-back_up(const char *path, struct str old, struct fail *f)
-{
-	char *backup = NULL;
-	int rc;
-
-	if (!old.n)
-		return 0;
-	if (asprintf(&backup, "%s.bak", path) < 0)
-		return fail_memory(f);
-	rc = file_replace(backup, old, true, f);
-	free(backup);
-	return rc;
-}
-
-static int
-make_folder(const char *path, struct fail *f)
-{
-	char *folder = strdup(path);
-	int rc = folder ? file_mkdirs(dirname(folder), f) : fail_memory(f);
-
-	free(folder);
-	return rc;
-}
-
-/* Its place may be a link: that stays, and what it names is written. */
-static int
-write_config(const struct turn *t, struct written *w)
-{
-	struct buf old = BUF(CLIENT_CONFIG_MAX), text = BUF(2 * CLIENT_CONFIG_MAX);
-	struct fail *f = &w->fail;
-	char *target = file_target(w->path);
-	struct stat st;
-	bool there;
-	int rc = -1;
-
-	if (!target) {
-		fail_sys(f, "follow the link %s", w->path);
-		goto out;
-	}
-	there = stat(target, &st) == 0;
-	if (!there && errno != ENOENT) {
-		fail_sys(f, "open %s", target);
-		goto out;
-	}
-	if (there ? file_read(target, CLIENT_CONFIG_MAX - 1, &old, NULL, f) < 0 : make_folder(w->path, f) < 0)
-		goto out;
-	if (new_content(t, buf_view(&old), &text, f) < 0)
-		goto out;
-	if (buf_bad(&text)) {
-		fail_memory(f);
-		goto out;
-	}
-	w->changed = !there || !str_eq(buf_view(&old), buf_view(&text));
-	w->closed = there && st.st_mode & 077;
-	if (w->changed)
-		rc = back_up(w->path, buf_view(&old), f) < 0 ? -1 : file_replace(target, buf_view(&text), true, f);
-	else
-		rc = w->closed && chmod(target, 0600) < 0 ? fail_sys(f, "chmod %s", target) : 0;
-	w->login = client_config_has_login(buf_view(&text));
-out:
-	free(target);
-	buf_wipe(&old);
-	buf_wipe(&text);
-	return rc;
-}
-
 /* kimi-cli's always; kimi-code's when that is installed. */
 static int
 write_configs(struct turn *t)
@@ -255,9 +159,9 @@ write_configs(struct turn *t)
 		}
 		w->path = path;
 		t->written_count++;
-		if (write_config(t, w) < 0)
+		if (client_write(path, &t->roster.auths, t->rank.chosen, &w->did, &w->fail) < 0)
 			rc = -1;
-		else if (w->changed)
+		else if (w->did.changed)
 			event_audit(t->c, "config_written", "path", path, "label", label_of(t, t->rank.chosen), NULL);
 	}
 	return rc;
@@ -344,7 +248,8 @@ put_text(const struct turn *t, const struct look *look, struct buf *out)
 
 	put_reason(t, &why);
 	if (t->named)
-		buf_printf(&line, t->rank.chosen == t->before ? _("%s stays the active key") : _("%s is the active key now"), chosen);
+		buf_printf(&line, t->rank.chosen == t->before ? _("%s stays the active key") : _("%s is the active key now"),
+		    chosen);
 	else if (t->rank.chosen == t->before)
 		buf_printf(&line, _("%s stays the active key: %s"), chosen, why.n ? why.p : "?");
 	else
@@ -357,14 +262,14 @@ put_text(const struct turn *t, const struct look *look, struct buf *out)
 		if (w->fail.kind != FAIL_NONE)
 			continue;
 		buf_reset(&line);
-		buf_printf(&line, w->changed ? _("written into %s") : _("%s has it already"), w->path);
+		buf_printf(&line, w->did.changed ? _("written into %s") : _("%s has it already"), w->path);
 		put_line(out, look, &line);
-		if (w->closed) {
+		if (w->did.closed) {
 			buf_reset(&line);
 			buf_printf(&line, _("others could read %s; it is its owner's alone now"), w->path);
 			put_line(out, look, &line);
 		}
-		if (w->login)
+		if (w->did.login)
 			buf_puts(out, _("the Kimi CLI is logged in: it uses its login, not this key, until `kimi logout`\n"));
 	}
 	if (t->c->dry_run && t->c->write_config)
@@ -382,7 +287,8 @@ static const char *
 why_name(const struct turn *t)
 {
 	static const char *const names[] = { [RANK_NOBODY] = "nobody_fit", [RANK_ONLY] = "only_one_fit",
-		[RANK_CURRENT_UNFIT] = "current_unfit", [RANK_CURRENT_GONE] = "current_gone", [RANK_STATUS] = "status", [RANK_QUOTA] = "quota",
+		[RANK_CURRENT_UNFIT] = "current_unfit", [RANK_CURRENT_GONE] = "current_gone", [RANK_STATUS] = "status",
+		[RANK_QUOTA] = "quota",
 		[RANK_ERRORS] = "errors", [RANK_TIE] = "tie", [RANK_TURN] = "turn" };
 
 	return t->named ? "named" : names[t->rank.why];
@@ -417,7 +323,7 @@ put_json(const struct turn *t, struct buf *out)
 	json_key(&o, "logged_in");
 	json_open(&o, '[');
 	for (size_t i = 0; i < t->written_count; i++)
-		if (t->written[i].login)
+		if (t->written[i].did.login)
 			json_put_cstr(&o, t->written[i].path);
 	json_close(&o, ']');
 	json_close(&o, '}');

@@ -1569,6 +1569,11 @@ const struct text_entry text_ru[] = {
 	{ "quota used up", { "квота исчерпана" } },
 	{ "usage unknown", { "расход неизвестен" } },
 
+	/* lib/keys/client_write.c */
+	{ "it is the key file of %s too, by a link", { "по ссылке это и файл ключа %s" } },
+	{ "put a copy in the place of the link: cp --remove-destination does that",
+	  { "замените ссылку копией: это делает cp --remove-destination" } },
+
 	/* lib/keys/client_config.c */
 	{ "line %d: %s is written in a form that cannot be changed in place",
 	  { "строка %d: %s записан так, что на месте его не изменить" } },

@@ -339,7 +339,8 @@ make_provider(struct edits *e, const struct toml *root, const struct pair *pairs
 int
 client_config_set(struct str text, struct str api_key, struct str base_url, struct buf *out, struct fail *f)
 {
-	const struct pair pairs[] = { { "type", STR("kimi"), false }, { "base_url", base_url, false }, { "api_key", api_key, false } };
+	const struct pair pairs[] = { { "type", STR("kimi"), false }, { "base_url", base_url, false },
+		{ "api_key", api_key, false } };
 	struct edits e = { .text = text, .newline = str_find(text, STR("\r\n")) >= 0 ? "\r\n" : "\n" };
 	struct toml *root, *check = NULL;
 	const struct toml *provider;

@@ -84,6 +84,20 @@ has "$(cat "$D/out")" "others could read $config" "and that is said"
 printf 'default_model = "z"\n[providers.moonshot-ai]\ntype = "kimi"\napi_key = "sk-fake-t-000t"\nbase_url = "%s"\n' "$KMI_UPSTREAM_BASE_URL" >"$D/auths/t.toml"
 rot --to t
 ok "a .toml key file is copied" cmp "$D/auths/t.toml" "$config"
+# a link between config and key file: the pool loses no key
+cp "$D/auths/t.toml" "$D/before"
+ln -sf "$D/auths/t.toml" "$config"
+rot --to a
+is $? 1 "a config that is a link to a key file is not written to"
+ok "nor is that file" cmp "$D/before" "$D/auths/t.toml"
+has "$(cat "$D/err")" "it is the key file of t too, by a link" "which is said"
+rot --to t
+is $? 0 "but there is nothing to say when it has the key"
+rm "$config"; mv "$D/auths/t.toml" "$config"; ln -s "$config" "$D/auths/t.toml"
+rot --to a
+is $? 1 "nor is one that a key file is a link to"
+ok "and holds the key" cmp "$D/before" "$config"
+rm "$D/auths/t.toml"; cp "$config" "$D/auths/t.toml"
 # a link stays one
 mv "$config" "$D/elsewhere.toml"; ln -s "$D/elsewhere.toml" "$config"
 rot --to b
