@@ -252,7 +252,8 @@ put_notes(struct buf *out, const struct row *r, time_t now)
 	const struct health_key *k = r->known;
 	char why[400];
 
-	if (r->fit)
+	/* That nothing is known is in the table. */
+	if (r->fit && (r->fit->fitness != FIT_WARN || (k && k->seen_at)))
 		standing_reason(&reason, r->fit, now);
 	if (reason.n && (!k || !k->error[0]))
 		buf_printf(&line, "%s: %s\n", r->label, reason.p);

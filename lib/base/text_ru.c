@@ -1930,6 +1930,8 @@ const struct text_entry text_ru[] = {
 	  { "неизвестно, хватает ли строк в конце: %s\n" } },
 	{ "%sWRONG%s: request %s, ended %s (%ld lines before the last): %s\n",
 	  { "%sНЕВЕРНО%s: запрос %s, завершён %s (строк до последней: %ld): %s\n" } },
+	{ "the trace has no line yet: there is nothing to prove\n",
+	  { "в трассировке пока нет ни строки: доказывать нечего\n" } },
 	{ "%sright%s: %zu of %zu requests recomputed, %zu of them by turns without gap or repeat\n",
 	  { "%sверно%s: проверено запросов: %zu из %zu, по ходам без пропусков и повторов: %zu\n" } },
 	{ "%lld lines do not say enough to be recomputed\n",

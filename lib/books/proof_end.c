@@ -18,10 +18,12 @@ proof_end_open(struct proof_end *e, const char *state_dir, struct fail *f)
 	if (!path)
 		return fail_memory(f);
 	rc = file_read(path, STATE_SIZE_MAX, &text, NULL, f);
-	if (rc < 0 && errno == ENOENT)
+	if (rc < 0 && errno == ENOENT) {
+		*f = (struct fail){ 0 };
 		rc = 0;
-	else if (rc == 0)
+	} else if (rc == 0) {
 		rc = state_parse(&e->state, buf_view(&text), f);
+	}
 	if (rc == 0 && !(e->told = calloc(e->state.count + 1, sizeof(*e->told))))
 		rc = fail_memory(f);
 	if (rc < 0)

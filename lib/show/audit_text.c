@@ -107,6 +107,8 @@ audit_text(struct buf *out, const struct look *look, const struct audit *a)
 		buf_printf(out, _("%sright so far%s: %zu of %zu requests recomputed, %zu of them by turns; what is not there yet counts as wrong after %d minutes\n"),
 		    look_begin(look, TONE_WARN), look_end(look, TONE_WARN), a->right, a->lines, a->by_turn,
 		    PROOF_RUNNING_SECONDS / 60);
+	else if (!a->lines && !a->missing.empty)
+		buf_puts(out, _("the trace has no line yet: there is nothing to prove\n"));
 	else
 		buf_printf(out, _("%sright%s: %zu of %zu requests recomputed, %zu of them by turns without gap or repeat\n"),
 		    look_begin(look, TONE_GOOD), look_end(look, TONE_GOOD), a->right, a->lines, a->by_turn);
