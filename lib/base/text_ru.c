@@ -2168,7 +2168,7 @@ const struct text_entry text_ru[] = {
 	{ "kmi-handle does not start; it says above why",
 	  { "kmi-handle не запускается; почему, сказано выше" } },
 	{ "the pool has ended (%d) and is started again", { "пул завершился (%d) и запускается снова" } },
-	{ "%d connections had to be left", { "брошено соединений: %d" } },
+	{ "%d connections had to be cut", { "оборвано соединений: %d" } },
 	{ "signalfd", { "не удалось создать дескриптор сигналов" } },
 
 	/* lib/tls/sessions.c */

@@ -1,5 +1,6 @@
 #include "proxy/pool.h"
 
+#include "base/children.h"
 #include "base/clock.h"
 #include "base/handover.h"
 #include "base/notify.h"
@@ -11,6 +12,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -30,10 +33,13 @@
 #define GROUND_MS 1000		/* between two looks whether handlers would reach other places now */
 #define MAKE_ROOM 8		/* handlers asked to finish up a tick, when clients wait at the cap */
 #define OTHER_DESCRIPTORS 24	/* the parent's own, and room to accept and to log */
+#define OFFER_MS 1000		/* who has not accepted by then is stopped, or worse: another is asked */
+#define OFFERS_AT_ONCE 16
 #define STOP_MS 2000		/* between telling a handler to stop at once and killing it */
 #define DRAIN_SPARE_SECONDS 10	/* what the supervisor gives us beyond the time for draining */
 
-/* What a handler says when it has served a connection. */
+/* What a handler says: it has accepted a connection; it has served one, or found none; that, and that it ends. */
+#define SAYS_TAKEN 't'
 #define SAYS_IDLE 'i'
 #define SAYS_LEAVING 'l'
 
@@ -42,6 +48,7 @@ struct handler {
 	int channel;
 	int connections;
 	bool busy, told;	/* told: asked to finish up */
+	int offered;		/* the listener that it is to accept from and has not answered about, -1 = none */
 	int64_t since_ms;	/* busy or idle since then */
 	int below;		/* idle stack: the next one down, -1 = none */
 };
@@ -55,8 +62,7 @@ struct pool {
 	int max, count;
 	int *free_places, free_count;
 	int idle_top;		/* the handler that went idle last, -1 = none */
-	int held;		/* a connection that waits for a handler because none could be made, -1 = none */
-	enum serve_facts held_facts;
+	int offers[POOL_LISTENERS_MAX];	/* handlers that are to accept from it and have not answered */
 	bool accepting, stopping, renewing;
 	uint64_t ground;	/* what handlers were narrowed to, as a number */
 	int64_t looked_ms;	/* at it */
@@ -76,23 +82,33 @@ watch(struct pool *p, int fd, int what)
 	epoll_ctl(p->epoll, EPOLL_CTL_ADD, fd, &ev);
 }
 
+/* Once: a connection that waits for a handler to accept it is no news. */
+static void
+await_client(struct pool *p, int listener, bool yes)
+{
+	struct epoll_event ev = { .events = yes ? EPOLLIN | EPOLLONESHOT : 0, .data.u64 = (uint64_t)(int64_t)(EVENT_LISTEN - listener) };
+
+	epoll_ctl(p->epoll, EPOLL_CTL_MOD, p->listeners[listener].fd, &ev);
+}
+
 static void
 accept_some_more(struct pool *p, bool yes)
 {
 	if (p->accepting == yes)
 		return;
 	for (int i = 0; i < p->listener_count; i++)
-		if (yes)
-			watch(p, p->listeners[i].fd, EVENT_LISTEN - i);
-		else
-			epoll_ctl(p->epoll, EPOLL_CTL_DEL, p->listeners[i].fd, NULL);
+		await_client(p, i, yes);
 	p->accepting = yes;
 }
 
-/* ---- passing a connection on -------------------------------------------------------------------------------- */
+/* ---- offering a connection ---------------------------------------------------------------------------------- */
 
+/*
+ * What is passed on is the listening socket, and the handler accepts. So a connection is in the backlog or with the one who
+ * serves it, and never with the parent, whose end it would share.
+ */
 static int
-send_connection(int channel, int fd, enum serve_facts facts)
+send_offer(int channel, int fd, enum serve_facts facts)
 {
 	char byte = (char)facts, space[CMSG_SPACE(sizeof(int))] = { 0 };
 	struct iovec iov = { &byte, 1 };
@@ -106,9 +122,9 @@ send_connection(int channel, int fd, enum serve_facts facts)
 	return sendmsg(channel, &m, MSG_NOSIGNAL | MSG_DONTWAIT) == 1 ? 0 : -1;
 }
 
-/* A connection to serve, or -1: the parent wants us to go. */
+/* A listening socket to accept from, ours to close, or -1: the parent wants us to go. */
 static int
-receive_connection(int channel, enum serve_facts *facts)
+receive_offer(int channel, enum serve_facts *facts)
 {
 	char byte, space[CMSG_SPACE(sizeof(int))];
 	struct iovec iov = { &byte, 1 };
@@ -137,21 +153,27 @@ on_stop_now(int sig)
 	conn_stop_all();
 }
 
+/* False: the parent is no more. */
+static bool
+say(int channel, char what)
+{
+	return send(channel, &what, 1, MSG_NOSIGNAL) == 1;
+}
+
 /* Everything a handler does, from fork to exit. Signals of the terminal and the supervisor are the parent's business. */
 static _Noreturn void
-be_handler(struct pool *p, int channel, int first, enum serve_facts facts)
+be_handler(struct pool *p, int channel)
 {
 	struct sigaction stop_now = { .sa_handler = on_stop_now };
+	enum serve_facts facts;
 	struct fail f = { 0 };
 	struct serve s;
-	int fd = first;
+	int listener;
 
 	for (int i = 0; i < p->listener_count; i++)
 		close(p->listeners[i].fd);
 	close(p->epoll);
 	close(p->signals);
-	if (p->held >= 0 && p->held != first)
-		close(p->held);
 	for (int i = 0; i < p->max; i++)
 		if (p->handlers[i].pid)
 			close(p->handlers[i].channel);
@@ -164,14 +186,18 @@ be_handler(struct pool *p, int channel, int first, enum serve_facts facts)
 		event_log(p->config, EVENT_ERROR, f.text, NULL);
 		_exit(fail_exit_code(f.kind));
 	}
-	while (fd >= 0) {
-		bool leaving = serve_connection(&s, fd, fd, channel, facts);
-		char says = leaving ? SAYS_LEAVING : SAYS_IDLE;
+	while ((listener = receive_offer(channel, &facts)) >= 0) {
+		int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+		bool leaving = false;
 
-		close(fd);
-		if (send(channel, &says, 1, MSG_NOSIGNAL) != 1 || leaving)
+		close(listener);
+		if (fd >= 0) {
+			say(channel, SAYS_TAKEN);
+			leaving = serve_connection(&s, fd, fd, channel, facts);
+			close(fd);
+		}
+		if (!say(channel, leaving ? SAYS_LEAVING : SAYS_IDLE) || leaving)
 			break;
-		fd = receive_connection(channel, &facts);
 	}
 	serve_close(&s);
 	_exit(0);
@@ -210,6 +236,20 @@ drop_from_idle(struct pool *p, int gone)
 		}
 }
 
+/* It has accepted, or will not: who waits there is looked for again. */
+static void
+settle_offer(struct pool *p, struct handler *h)
+{
+	int listener = h->offered;
+
+	if (listener < 0)
+		return;
+	h->offered = -1;
+	p->offers[listener]--;
+	if (p->accepting)
+		await_client(p, listener, true);
+}
+
 /* The handler is gone or about to be: closing its channel tells it, and its place is free. waitpid() follows by itself. */
 static void
 forget(struct pool *p, int i)
@@ -218,16 +258,18 @@ forget(struct pool *p, int i)
 
 	if (!h->busy)
 		drop_from_idle(p, i);
+	settle_offer(p, h);
 	close(h->channel);	/* also takes it out of epoll */
-	*h = (struct handler){ .channel = -1, .below = -1 };
+	*h = (struct handler){ .channel = -1, .offered = -1, .below = -1 };
 	p->free_places[p->free_count++] = i;
 	p->count--;
-	if (!p->stopping && p->held < 0)
+	if (!p->stopping)
 		accept_some_more(p, true);
 }
 
+/* One that is idle until it gets its first offer. */
 static int
-fork_handler(struct pool *p, int fd, enum serve_facts facts)
+fork_handler(struct pool *p)
 {
 	int pair[2], i;
 	pid_t pid;
@@ -244,105 +286,91 @@ fork_handler(struct pool *p, int fd, enum serve_facts facts)
 	}
 	if (pid == 0) {
 		close(pair[0]);
-		be_handler(p, pair[1], fd, facts);
+		be_handler(p, pair[1]);
 	}
 	close(pair[1]);
 	i = p->free_places[--p->free_count];
-	p->handlers[i] = (struct handler){ .pid = pid, .channel = pair[0], .connections = 1, .busy = true,
-		.since_ms = clock_mono_ms(), .below = -1 };
+	p->handlers[i] = (struct handler){ .pid = pid, .channel = pair[0], .offered = -1, .below = -1 };
 	p->count++;
 	watch(p, pair[0], i);
+	push_idle(p, i);
 	return 0;
 }
 
+/* The one that went idle last is to accept, else a new one. -1: there is none to be had. */
 static int
-hand_over(struct pool *p, int fd, enum serve_facts facts)
+offer(struct pool *p, int listener)
 {
+	bool made = false;
 	int i;
 
-	while ((i = pop_idle(p)) >= 0) {
+	while ((i = pop_idle(p)) >= 0 || (!made && (made = fork_handler(p) == 0) && (i = pop_idle(p)) >= 0)) {
 		struct handler *h = &p->handlers[i];
 
 		h->busy = true;
-		if (send_connection(h->channel, fd, facts) == 0) {
+		if (send_offer(h->channel, p->listeners[listener].fd, p->listeners[listener].facts) == 0) {
 			h->connections++;
 			h->since_ms = clock_mono_ms();
+			h->offered = listener;
+			p->offers[listener]++;
 			return 0;
 		}
 		forget(p, i);	/* it died while idle: the next one */
 	}
-	return fork_handler(p, fd, facts);
+	return -1;
 }
 
-/* No process or descriptor to be had: the client waits until there is, and the others in the backlog. */
-static void
-hold(struct pool *p, int fd, enum serve_facts facts)
+/* How many have connected and not been accepted; of a unix socket it is only known that there are some. */
+static int
+count_waiting(int listener)
 {
-	int why = errno;
+	struct tcp_info info = { 0 };
+	socklen_t n = sizeof(info);
 
-	p->held = fd;
-	p->held_facts = facts;
-	accept_some_more(p, false);
-	if (event_due(p->config, "fork"))
-		event_log(p->config, EVENT_ERROR, "a handler could not be started, so clients wait", "reason",
-		    strerror(why), NULL);
+	return getsockopt(listener, IPPROTO_TCP, TCP_INFO, &info, &n) == 0 ? (int)info.tcpi_unacked : 1;
 }
 
-/* Tries again; accepting goes on when nobody is held any more. */
+/* A few at a time, so that handlers that become idle meanwhile are seen. */
 static void
-serve_held(struct pool *p)
+on_listen(struct pool *p, int listener)
 {
-	int fd = p->held;
+	int waiting = count_waiting(p->listeners[listener].fd);
 
-	if (fd >= 0 && hand_over(p, fd, p->held_facts) < 0)
-		return;
-	if (fd >= 0)
-		close(fd);
-	p->held = -1;
-	if (!p->stopping)
-		accept_some_more(p, true);
-}
-
-static void
-on_listen(struct pool *p, const struct pool_listener *l)
-{
-	/* A few at a time, so that handlers that become idle meanwhile are seen. */
-	for (int n = 0; n < 16; n++) {
-		int fd;
-
-		if (p->idle_top < 0 && p->count >= p->max) {
-			accept_some_more(p, false);
+	for (int n = 0; n < OFFERS_AT_ONCE && p->offers[listener] < waiting; n++)
+		if (offer(p, listener) < 0) {
+			if (p->count < p->max && event_due(p->config, "fork"))
+				event_log(p->config, EVENT_ERROR, "a handler could not be started, so clients wait", "reason",
+				    strerror(errno), NULL);
+			accept_some_more(p, false);	/* the next tick or a leaving handler turns it on again */
 			return;
 		}
-		fd = accept4(l->fd, NULL, NULL, SOCK_CLOEXEC);
-		if (fd < 0) {
-			if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS)
-				accept_some_more(p, false);	/* the next tick or a leaving handler turns it on again */
-			return;
-		}
-		if (hand_over(p, fd, l->facts) < 0) {
-			hold(p, fd, l->facts);
-			return;
-		}
-		close(fd);
-	}
+	/* Else the answer to an offer does it. */
+	if (p->offers[listener] < waiting || p->offers[listener] == 0)
+		await_client(p, listener, true);
 }
 
 static void
 on_handler(struct pool *p, int i)
 {
 	struct handler *h = &p->handlers[i];
+	ssize_t n;
 	char says;
 
 	if (!h->pid)
 		return;
-	if (recv(h->channel, &says, 1, MSG_DONTWAIT) != 1 || says != SAYS_IDLE || h->told ||
-	    h->connections >= CONNECTIONS_MAX) {
+	n = recv(h->channel, &says, 1, MSG_DONTWAIT);
+	if (n == 1 && says == SAYS_TAKEN) {
+		settle_offer(p, h);
+		return;
+	}
+	if (n != 1 || says != SAYS_IDLE || h->told || h->connections >= CONNECTIONS_MAX) {
 		forget(p, i);
 		return;
 	}
+	settle_offer(p, h);
 	push_idle(p, i);
-	serve_held(p);
+	if (!p->stopping)
+		accept_some_more(p, true);
 }
 
 static void
@@ -370,8 +398,8 @@ make_room(struct pool *p)
 {
 	if (p->accepting || p->stopping)
 		return;
-	if (p->held >= 0 || p->count < p->max || p->idle_top >= 0) {
-		serve_held(p);
+	if (p->count < p->max || p->idle_top >= 0) {
+		accept_some_more(p, true);
 		return;
 	}
 	if (!somebody_waits(p))
@@ -392,13 +420,15 @@ make_room(struct pool *p)
 }
 
 static void
-let_idle_go(struct pool *p)
+look_after_handlers(struct pool *p)
 {
 	int64_t now = clock_mono_ms();
 
 	for (int i = 0; i < p->max; i++) {
 		struct handler *h = &p->handlers[i];
 
+		if (h->pid && h->offered >= 0 && now - h->since_ms > OFFER_MS)
+			settle_offer(p, h);
 		if (h->pid && !h->busy && (p->stopping || now - h->since_ms > IDLE_MS))
 			forget(p, i);
 	}
@@ -462,13 +492,10 @@ begin_stop(struct pool *p)
 	for (int i = 0; i < p->listener_count; i++)
 		close(p->listeners[i].fd);
 	p->listener_count = 0;
-	if (p->held >= 0)
-		close(p->held);		/* nobody can serve it: it ends as those in the backlog do */
-	p->held = -1;
 	for (int i = 0; i < p->max; i++)
 		if (p->handlers[i].pid && p->handlers[i].busy)
 			finish_up(&p->handlers[i]);
-	let_idle_go(p);
+	look_after_handlers(p);
 }
 
 /* Not with settings that a new image would refuse: better to go on with the old ones. */
@@ -532,7 +559,7 @@ loop(struct pool *p)
 			int64_t what = (int64_t)ev[i].data.u64;
 
 			if (what <= EVENT_LISTEN && p->accepting)
-				on_listen(p, &p->listeners[EVENT_LISTEN - what]);
+				on_listen(p, (int)(EVENT_LISTEN - what));
 			else if (what == EVENT_SIGNAL)
 				on_signal(p);
 			else if (what >= 0)
@@ -541,7 +568,7 @@ loop(struct pool *p)
 		if (clock_mono_ms() < next_tick)
 			continue;
 		next_tick = clock_mono_ms() + TICK_MS;
-		let_idle_go(p);
+		look_after_handlers(p);
 		make_room(p);
 		follow_ground(p);
 		if (!p->stopping)
@@ -554,19 +581,33 @@ loop(struct pool *p)
 	}
 }
 
+static bool
+all_have_ended(int64_t until)
+{
+	pid_t pid;
+
+	while ((pid = waitpid(-1, NULL, WNOHANG)) >= 0 && clock_mono_ms() < until)
+		if (pid == 0)
+			poll(NULL, 0, 10);
+	return pid < 0;
+}
+
 /*
  * Handlers that have said goodbye are writing their books; those of the image before a SIGHUP, of whom only the
- * kernel knows, are still at their answers.
+ * kernel knows, are still at their answers. They have the same time as the others.
  */
 static void
 wait_for_the_last(const struct pool *p)
 {
 	int64_t until = clock_mono_ms() + STOP_MS;
 
-	if (until < p->stop_at)
-		until = p->stop_at;
-	while (waitpid(-1, NULL, WNOHANG) >= 0 && clock_mono_ms() < until)
-		poll(NULL, 0, 10);
+	if (all_have_ended(until < p->stop_at ? p->stop_at : until))
+		return;
+	children_signal(SIGUSR1);
+	if (all_have_ended(clock_mono_ms() + STOP_MS))
+		return;
+	children_signal(SIGKILL);
+	all_have_ended(clock_mono_ms() + STOP_MS);
 }
 
 /*
@@ -606,7 +647,7 @@ pool_run(const struct pool_listener *listeners, int count, int ready_fd, const s
     struct fail *f)
 {
 	struct pool p = { .config = c, .listeners = listeners, .listener_count = count, .epoll = -1, .signals = -1, .idle_top = -1,
-		.held = -1, .max = make_descriptors((int)c->proxy_max_connections) };
+		.max = make_descriptors((int)c->proxy_max_connections) };
 	sigset_t mine;
 	int rc = -1;
 
@@ -641,6 +682,8 @@ pool_run(const struct pool_listener *listeners, int count, int ready_fd, const s
 		goto out;
 	tell_cap(&p);
 	watch(&p, p.signals, EVENT_SIGNAL);
+	for (int i = 0; i < count; i++)
+		watch(&p, listeners[i].fd, EVENT_LISTEN - i);
 	accept_some_more(&p, true);
 	notify_systemd("READY=1");
 	notify_fd(ready_fd);

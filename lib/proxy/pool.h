@@ -1,9 +1,9 @@
 /*
  * pool: many connections, one short-lived handler process each.
  *
- * The parent only accepts and passes on: it parses nothing and never reads a
- * key. Each connection goes to the handler that went idle LAST, whose
- * upstream connection is the hottest; when none is idle a new one is forked
+ * The parent only says who is next: it parses nothing, never reads a
+ * key, and holds no connection. The handler that went idle LAST, whose
+ * upstream connection is the hottest, is given the listening socket and accepts; when none is idle a new one is forked
  * from the parent's warmed image. A handler serves one connection at a time,
  * and the parent lets it go after a few idle seconds or a few hundred connections. At the cap, further
  * clients wait in the listening sockets' backlogs, and idle keep-alive connections are asked to make room.

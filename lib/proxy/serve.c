@@ -30,6 +30,7 @@
 #define UNCONFIGURED_RETRY_SECONDS 60
 #define BUSY_RETRY_SECONDS 5	/* told to those who found no place */
 #define FIRST_MS 2000		/* to who has just connected, when the pool is stopping */
+#define NEXT_MS 500		/* and to who has just been answered, and not been told that it was the last time */
 
 struct connection {
 	struct serve *serve;
@@ -80,7 +81,7 @@ enum arrival { ARRIVED, NOTHING, REFUSED };
 /*
  * Reads until the request has made the given progress. Between requests a
  * client may be silent for KMI_PROXY_IDLE_SECONDS, and the pool may ask for the connection back. One who has only
- * just connected is heard first: his request may be on its way.
+ * just connected, or been answered, is heard first: his request may be on its way.
  */
 static enum arrival
 read_until(struct connection *k, enum request_progress wanted, struct refusal *no)
@@ -88,7 +89,7 @@ read_until(struct connection *k, enum request_progress wanted, struct refusal *n
 	struct conn *c = &k->conn;
 	const struct config *cfg = k->serve->config;
 	int64_t now = clock_mono_ms(), head_end = now + HEAD_MS, idle_end = now + cfg->proxy_idle_seconds * 1000;
-	int64_t body_end = now + BODY_STALL_MS, first_end = now + FIRST_MS, hurry_end = 0, end;
+	int64_t body_end = now + BODY_STALL_MS, heard_end = now + (k->served ? NEXT_MS : FIRST_MS), hurry_end = 0, end;
 
 	for (;;) {
 		size_t used = 0;
@@ -105,10 +106,8 @@ read_until(struct connection *k, enum request_progress wanted, struct refusal *n
 		if (c->eof || c->gone)
 			return NOTHING;
 		if (c->draining && !k->request.started) {
-			if (k->served)
-				return NOTHING;
-			if (idle_end > first_end)
-				idle_end = first_end;
+			if (idle_end > heard_end)
+				idle_end = heard_end;
 		} else if (c->draining && !hurry_end) {
 			/* Others want the place: a head that comes byte by byte does not keep it. */
 			hurry_end = clock_mono_ms() + FIRST_MS;
@@ -343,7 +342,7 @@ serve_request(struct connection *k)
 	write_trace(&x, before);
 	tell_troubles(s);
 	renew_health(s);
-	k->keep = x.keep && !k->conn.draining && !k->conn.gone;
+	k->keep = x.keep && !k->conn.gone;
 	exchange_free(&x);
 	buf_free(&cors);
 }

@@ -1,5 +1,6 @@
 #include "tls/front.h"
 
+#include "base/children.h"
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/handover.h"
@@ -354,8 +355,10 @@ drain(struct front *fr)
 	}
 	if (fr->backend.pool)
 		kill(fr->backend.pool, SIGKILL);
-	if (fr->children > 0)
-		program_warn(CLIENT_PROGRAM, "%d connections had to be left", fr->children);
+	if (fr->children > 0) {
+		program_warn(CLIENT_PROGRAM, "%d connections had to be cut", fr->children);
+		children_signal(SIGKILL);
+	}
 }
 
 static int

@@ -21,10 +21,12 @@ remember; first=$(pid)
 curl -sN -m 30 -d '{"stream": true}' "$U/slow" >"$D/slow" 2>&1 & SLOW=$!
 until_true 5 grep -q data: "$D/slow"
 load 5 "$U/models" & LOAD=$!
+"$TOOLS/load" -k -c 2 -d 5 -t 30 --json "$U/models" >"$D/kept.json" & KEPT=$!
 for i in 1 2 3; do sleep 0.7; kmi proxy-restart || break; remember; done
 is "$? $(grep -c begun "$D/out")" "0 1" "three restarts under load"
 KMI_PROXY_BASE_PATH=/kmi-rotor/v1 kmi proxy-restart; remember
 wait $LOAD; is "$(jq -c '[([.errors[]] | add), (.requests > 100), (.status | keys)]' "$D/load.json")" '[0,true,["200"]]' "not one request fails"
+wait $KEPT; is "$(jq -c '[.errors[]] | add' "$D/kept.json")" 0 "nor one on a connection that is kept"
 wait $SLOW; is "$(grep -c data: "$D/slow") $(grep . "$D/slow" | tail -n 1)" "33 data: [DONE]" "a running answer is whole"
 ok "by another process" test "$(pid)" != "$first"
 ok "the old ones have ended" until_true 10 eval "gone $first"
