@@ -116,7 +116,7 @@ serve_one(const struct config *c, struct fail *f)
 		rc = client_narrow(c, f);
 	if (rc == 0) {
 		signal(SIGTERM, on_term);
-		client_serve(0, &p, credential, NULL, &b);
+		client_serve(0, &p, credential, NULL, &b, CLIENT_HANDSHAKE_MS);
 	}
 	credential_free(credential);
 	return rc;

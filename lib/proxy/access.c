@@ -103,13 +103,11 @@ is_loopback_name(struct str name)
 
 /* A page may have its own name point at 127.0.0.1; the Host header then still tells the page's name. */
 static bool
-host_is_ours(const struct request *r, const struct config *c)
+host_is_ours(struct str host, const struct config *c)
 {
 	struct str name, known;
 
-	if (r->host.n == 0)	/* HTTP/1.0 without Host: no browser */
-		return true;
-	if (request_split_host(r->host, &name, NULL) < 0)
+	if (request_split_host(host, &name, NULL) < 0)
 		return false;
 	if (str_ends(name, "."))
 		name.n--;
@@ -122,6 +120,15 @@ host_is_ours(const struct request *r, const struct config *c)
 			return true;
 	}
 	return false;
+}
+
+/* In HTTP/1.0 there may be none: no browser. The target may name another: then both count. */
+static bool
+hosts_are_ours(const struct request *r, const struct config *c)
+{
+	const struct header *host = request_header(r, "Host");
+
+	return (!host || host_is_ours(host->value, c)) && (r->host.n == 0 || host_is_ours(r->host, c));
 }
 
 static bool
@@ -161,7 +168,7 @@ static bool
 is_no_strange_page(const struct peer *peer, const struct request *r, const struct config *c,
     struct refusal *no)
 {
-	if (peer->local_loopback && !host_is_ours(r, c)) {
+	if (peer->local_loopback && !hosts_are_ours(r, c)) {
 		*no = (struct refusal){ 403, "host_not_allowed",
 			N_("the Host of this request is not a name of this proxy"),
 			N_("Use 127.0.0.1 or localhost in the client's base URL, or name it in KMI_PROXY_HOSTS."), NULL };

@@ -14,8 +14,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define HANDSHAKE_MS 10000
-
 /* The handler behind the connection of this process; 0 when it has none of its own. */
 static volatile sig_atomic_t handler;
 
@@ -110,7 +108,8 @@ client_narrow(const struct config *c, struct fail *f)
 }
 
 void
-client_serve(int fd, struct peer *p, const struct credential *c, struct sessions *s, const struct backend *b)
+client_serve(int fd, struct peer *p, const struct credential *c, struct sessions *s, const struct backend *b,
+    int handshake_ms)
 {
 	struct fail f;
 	struct tunnel *t = tunnel_open(fd, c, s, &f);
@@ -119,7 +118,7 @@ client_serve(int fd, struct peer *p, const struct credential *c, struct sessions
 		program_warn(CLIENT_PROGRAM, "%s: %s", p->remote, f.text);
 		return;
 	}
-	switch (tunnel_handshake(t, clock_mono_ms() + HANDSHAKE_MS, &f)) {
+	switch (tunnel_handshake(t, clock_mono_ms() + handshake_ms, &f)) {
 	case TUNNEL_SECURE:
 		relay(t, p, b);
 		break;

@@ -129,7 +129,8 @@ be_child(struct front *fr, int fd)
 		program_warn(CLIENT_PROGRAM, "a connection was dropped: %s", f.text);
 		_exit(1);
 	}
-	client_serve(fd, &p, fr->credential, fr->sessions, &fr->backend);
+	client_serve(fd, &p, fr->credential, fr->sessions, &fr->backend,
+	    fr->children < fr->max / 2 ? CLIENT_HANDSHAKE_MS : CLIENT_HURRY_MS);
 	_exit(0);
 }
 

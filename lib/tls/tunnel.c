@@ -339,7 +339,8 @@ tunnel_handshake(struct tunnel *t, int64_t until_ms, struct fail *f)
 		;
 	if (outcome != TUNNEL_FAILED)
 		return outcome;
-	if (!t->gone)
+	/* An alert may be on its way; one who is only slow gets none. */
+	if (!t->gone && (state(t) & BR_SSL_CLOSED))
 		linger(t->fd);
 	return t->started ? TUNNEL_FAILED : TUNNEL_NOTHING;
 }
@@ -354,6 +355,7 @@ struct link {
 	enum link_end will;	/* and how */
 	enum link_end end;	/* all of it is read */
 	bool deaf;		/* nobody reads there any more */
+	int64_t until_ms;	/* when noticed: the client has to take something by then */
 };
 
 /* Shut down for writing, its program waits for us; closed, the program is gone and cannot have meant it so. */
@@ -363,6 +365,7 @@ notice_end(struct link *l, short events)
 	if (l->noticed || !(events & (POLLRDHUP | POLLHUP | POLLERR)))
 		return;
 	l->noticed = true;
+	l->until_ms = clock_mono_ms() + STALL_MS;
 	l->will = events & (POLLHUP | POLLERR) ? LINK_CUT : LINK_DONE;
 }
 
@@ -417,6 +420,15 @@ watch(const struct tunnel *t, const struct link *l, struct pollfd fds[2])
 		fds[1].fd = -1;
 }
 
+/* How long there may still be a turn; -1: as long as the handler likes. */
+static int
+time_left(const struct link *l)
+{
+	int64_t left = l->until_ms - clock_mono_ms();
+
+	return !l->noticed ? -1 : left > 0 ? (int)left : 0;
+}
+
 static void
 turn(struct tunnel *t, struct link *l)
 {
@@ -424,8 +436,9 @@ turn(struct tunnel *t, struct link *l)
 	int n;
 
 	watch(t, l, fds);
-	n = poll(fds, 2, l->noticed ? STALL_MS : -1);
-	if (n == 0)	/* nobody is left at the one end, and at the other nobody who takes what he said */
+	n = time_left(l) == 0 ? 0 : poll(fds, 2, time_left(l));
+	/* Nobody is left at the one end, and at the other nobody who takes what he said, whatever that one sends. */
+	if (n == 0)
 		t->gone = true;
 	if (n <= 0)
 		return;
@@ -438,7 +451,8 @@ turn(struct tunnel *t, struct link *l)
 		to_link(t, l);
 	if ((state(t) & BR_SSL_SENDAPP) && l->end == LINK_OPEN && (fds[1].revents & ~POLLOUT))
 		from_link(t, l);
-	send_records(t);
+	if (send_records(t) > 0)
+		l->until_ms = clock_mono_ms() + STALL_MS;
 }
 
 void

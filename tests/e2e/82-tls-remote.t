@@ -111,6 +111,68 @@ get http://192.0.2.1:$port/kmi-rotor/v1/models
 is "$CODE" 403 "variables left over in the environment do not outweigh the socket"
 unserve
 
+# addresses that look like others
+raw() {		# raw HOST PORT BYTES: the status line
+	printf "$3" | timeout 10 python3 -c '
+import socket, sys
+s = socket.create_connection((sys.argv[1], int(sys.argv[2])))
+s.sendall(sys.stdin.buffer.read())
+print(s.recv(1000).decode().partition("\r\n")[0])' "$1" "$2"
+}
+ip addr add fe80::1/64 dev lo nodad 2>/dev/null
+cat >"$D/dual.py" <<'PY'
+import os, socket, sys
+s = socket.create_server(("::", int(sys.argv[1])), family=socket.AF_INET6, dualstack_ipv6=True)
+os.dup2(s.fileno(), 0)
+os.execv(sys.argv[2], sys.argv[2:])
+PY
+port=$((port + 1))
+KMI_DRY_RUN=1 python3 "$D/dual.py" $port "$BIN/kmi-handle" 2>>"$D/server.err" &
+SERVER=$!
+started+=($SERVER)
+until_true 10 eval "exec 8<>/dev/tcp/127.0.0.1/$port" && exec 8>&-
+see() {		# see WANT NAME CURL-ARGUMENTS...
+	local want=$1 name=$2
+	shift 2
+	get "$@"
+	is "$CODE" "$want" "a socket for both families: $name"
+}
+see 200 "127.0.0.1, mapped into IPv6" "http://127.0.0.1:$port/kmi-rotor/v1/models"
+see 200 "127.0.0.2" "http://127.0.0.2:$port/kmi-rotor/v1/models"
+see 200 "::1" "http://[::1]:$port/kmi-rotor/v1/models"
+see 403 "192.0.2.1, mapped into IPv6" "http://192.0.2.1:$port/kmi-rotor/v1/models"
+see 403 "an address of the link" "http://[fe80::1%25lo]:$port/kmi-rotor/v1/models"
+see 403 "a name of loopback in the Host header makes nobody local" "http://192.0.2.1:$port/kmi-rotor/v1/models" -H 'Host: localhost'
+see 403 "loopback here, but not at the other end" --interface 192.0.2.1 "http://127.0.0.1:$port/kmi-rotor/v1/models"
+get "http://127.0.0.1:$port/kmi-rotor/v1/models" -H 'X-Forwarded-For: 192.0.2.9' -H 'Forwarded: for=192.0.2.9;host=evil.example'
+is "$CODE" 200 "headers about other hops are nobody's word"
+get "http://192.0.2.1:$port/kmi-rotor/v1/models" -H 'X-Forwarded-For: 127.0.0.1' -H 'X-Real-IP: 127.0.0.1' -H 'Forwarded: for=127.0.0.1'
+is "$CODE" 403 "in either direction"
+
+# names, twice over
+line='/kmi-rotor/v1/models HTTP/1.1\r\nConnection: close\r\nHost:'
+is "$(raw 127.0.0.1 $port "GET http://evil.example$line localhost\r\n\r\n")" "HTTP/1.1 403 Forbidden" "a strange name in the target"
+is "$(raw 127.0.0.1 $port "GET http://localhost$line evil.example\r\n\r\n")" "HTTP/1.1 403 Forbidden" "a strange name in Host beside one of ours in the target"
+is "$(raw 127.0.0.1 $port "GET http://localhost@evil.example$line localhost\r\n\r\n")" "HTTP/1.1 400 Bad Request" "one of ours as a user of another"
+is "$(raw 127.0.0.1 $port "GET $line localhost:80@evil.example\r\n\r\n")" "HTTP/1.1 400 Bad Request" "the same in Host"
+is "$(raw 127.0.0.1 $port "GET $line localhost\r\nHost: evil.example\r\n\r\n")" "HTTP/1.1 400 Bad Request" "two Hosts"
+is "$(raw 127.0.0.1 $port "GET https://localhost$line localhost\r\n\r\n")" "HTTP/1.1 400 Bad Request" "another scheme in the target"
+is "$(raw 127.0.0.1 $port "GET http://localhost:$port$line 127.0.0.1\r\n\r\n")" "HTTP/1.1 200 OK" "our own names in both"
+unserve
+
+# the token, anywhere but where it belongs
+port=$((port + 1))
+serve pool 127.0.0.1 $port kmi-handle KMI_DRY_RUN=1 KMI_PROXY_TOKEN=fake-token-2
+refuses() { is "$(curl -s -m 20 -o /dev/null -w '%{http_code}' "${@:2}")" 401 "the token $1 is none"; }
+here=http://127.0.0.1:$port/kmi-rotor/v1/models
+refuses "in the query" "$here?token=fake-token-2&access_token=fake-token-2&key=fake-token-2"
+refuses "as a password" -u "any:fake-token-2" "$here"
+refuses "in a cookie" -b "token=fake-token-2" "$here"
+refuses "in two headers" -H 'Authorization: Bearer other' -H 'Authorization: Bearer fake-token-2' "$here"
+refuses "twice" -H 'X-KMI-Proxy-Token: fake-token-2' -H 'X-KMI-Proxy-Token: fake-token-2' "$here"
+refuses "in a list" -H 'Authorization: Bearer other, Bearer fake-token-2' "$here"
+unserve
+
 # the socket that a pool has for kmi-tls
 cat >"$D/named.py" <<'PY'
 # named.py PATH|ADDRESS PROGRAM: a listening socket as descriptor 3, named kmi-tls
