@@ -102,8 +102,10 @@ redirect(const struct config *c, const char *base)
 		tell(keys[i], token, "", false);
 	tell("KIMI_WEB_SEARCH_BASE_URL", base, "/search", false);
 	tell("KIMI_WEB_FETCH_BASE_URL", base, "/fetch", false);
-	/* kimi-code takes the address of a model only together with its name. */
-	tell("KIMI_MODEL_NAME", "kimi-for-coding", "", true);
+	/* kimi-code takes the address of a model only together with its name; kimi-cli takes any to be small. */
+	if (!getenv("KIMI_MODEL_NAME"))
+		tell("KIMI_MODEL_MAX_CONTEXT_SIZE", CLIENT_MODEL_CONTEXT, "", true);
+	tell("KIMI_MODEL_NAME", CLIENT_MODEL, "", true);
 	tell("KIMI_MODEL_PROVIDER_TYPE", "kimi", "", true);
 	spare_loopback("NO_PROXY");
 	spare_loopback("no_proxy");

@@ -269,8 +269,11 @@ put_text(const struct turn *t, const struct look *look, struct buf *out)
 			buf_printf(&line, _("others could read %s; it is its owner's alone now"), w->path);
 			put_line(out, look, &line);
 		}
-		if (w->did.login)
-			buf_puts(out, _("the Kimi CLI is logged in: it uses its login, not this key, until `kimi logout`\n"));
+		if (w->did.login) {
+			buf_reset(&line);
+			buf_puts(&line, _("the Kimi CLI is logged in: until `kimi logout` it does not use this key"));
+			put_line(out, look, &line);
+		}
 	}
 	if (t->c->dry_run && t->c->write_config)
 		buf_puts(out, _("this is a dry run: the Kimi CLI's config is left alone\n"));

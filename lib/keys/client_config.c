@@ -7,8 +7,7 @@
 #include <string.h>
 
 /* A provider that is made, and the model that comes with it: without one no client starts. */
-#define NEW_NAME "kimi-for-coding"
-#define NEW_CONTEXT_SIZE "262144"
+#define NEW_NAME CLIENT_MODEL
 
 #define EDITS_MAX 4
 
@@ -318,7 +317,7 @@ make_provider(struct edits *e, const struct toml *root, const struct pair *pairs
 {
 	static const struct pair model[] = { { "provider", { NEW_NAME, sizeof(NEW_NAME) - 1 }, false },
 		{ "model", { NEW_NAME, sizeof(NEW_NAME) - 1 }, false },
-		{ "max_context_size", { NEW_CONTEXT_SIZE, sizeof(NEW_CONTEXT_SIZE) - 1 }, true } };
+		{ "max_context_size", { CLIENT_MODEL_CONTEXT, sizeof(CLIENT_MODEL_CONTEXT) - 1 }, true } };
 	const struct toml *models = member(root, "models"), *first = member(root, "default_model");
 	bool add_model = (!models || toml_type(models) == TOML_TABLE) && !member(models, NEW_NAME);
 	size_t top = text_start(e->text);

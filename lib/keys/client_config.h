@@ -14,6 +14,10 @@
 
 #define CLIENT_CONFIG_MAX (4u << 20)
 
+/* The model that a client gets where nobody chose one, and the tokens it has room for. */
+#define CLIENT_MODEL "kimi-for-coding"
+#define CLIENT_MODEL_CONTEXT "262144"
+
 enum client { CLIENT_KIMI_CLI, CLIENT_KIMI_CODE, CLIENTS };
 
 /*

@@ -121,7 +121,7 @@ is "$? $(readlink "$config")" "1 config.toml" "so is one to itself"
 rm "$config"
 printf '[providers."managed:kimi-code"]\ntype = "kimi"\nbase_url = "x"\napi_key = ""\n[providers."managed:kimi-code".oauth]\nkey = "k"\n' >"$config"
 rot --to a
-has "$(cat "$D/out")" "it uses its login, not this key, until" "a client that is logged in is told of"
+has "$(cat "$D/out")" "until \`kimi logout\` it does not use this key" "a client that is logged in is told of"
 rot --json --to a
 is "$(jq -r '.logged_in[]' "$D/out")" "$config" "to scripts too"
 printf '[providers.moonshot-ai]\n[providers.moonshot-ai.api_key]\nx = 1\n' >"$config"; cp "$config" "$D/before"

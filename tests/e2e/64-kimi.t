@@ -44,9 +44,11 @@ has "$(cat "$D/out")" "KIMI_WEB_SEARCH_BASE_URL=$base/search" "the search, with 
 has "$(cat "$D/out")" "KIMI_WEB_FETCH_BASE_URL=$base/fetch" "and fetching"
 has "$(cat "$D/out")" "NO_PROXY=example.com,127.0.0.1,localhost,::1" "an HTTP proxy is not asked for it"
 has "$(cat "$D/out")" "KIMI_MODEL_NAME=kimi-for-coding" "a model, where none is set"
+has "$(cat "$D/out")" "KIMI_MODEL_MAX_CONTEXT_SIZE=262144" "with its context"
 ok "no key of the pool" eval '! grep -q sk-fake "$D/out"'
 KIMI_MODEL_NAME=mine kmi kimi >"$D/out"
 has "$(cat "$D/out")" "KIMI_MODEL_NAME=mine" "one that is set stays"
+ok "and has the context it has" eval '! grep -q CONTEXT_SIZE "$D/out"'
 kmi kimi -- --help >"$D/out"
 is "$(head -2 "$D/out" | tr '\n' '|')" "1|--help|" "behind -- its own help"
 kmi kimi --help >"$D/out"
