@@ -465,9 +465,9 @@ pool(const struct config *c, const struct look *look, bool json, struct buf *out
 	} else {
 		rc = 0;
 	}
-	if (rc == 0 && r.auths.count == 0) {
-		rc = r.no_keys.kind ? (*f = r.no_keys, -1) : fail_set(f, FAIL_INPUT, "no usable key file in %s", c->auths_dir);
-		fail_hint(f, "kmi keys tells what was skipped, and why");
+	if (rc == 0 && r.no_keys.kind) {
+		*f = r.no_keys;
+		rc = -1;
 	}
 	free(rows);
 	roster_free(&r);

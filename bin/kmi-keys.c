@@ -105,7 +105,7 @@ put_json(struct buf *out, const struct roster *r, const struct config *c)
 	json_open(&o, '[');
 	for (size_t i = 0; i < r->auths.skipped_count; i++)
 		put_json_skip(&o, r->auths.skipped[i].source, r->auths.skipped[i].reason);
-	if (r->no_keys.kind)
+	if (r->no_keys.kind && !r->auths.skipped_count)
 		put_json_skip(&o, c->auths_dir, r->no_keys.text);
 	json_close(&o, ']');
 	json_close(&o, '}');
@@ -226,12 +226,10 @@ put_text(struct buf *out, const struct roster *r, const struct config *c, const 
 
 /* What stands beside the list, on stderr: why it is empty, or why it says so little. */
 static void
-say_troubles(const struct roster *r, const struct config *c)
+say_troubles(const struct roster *r)
 {
 	if (r->no_keys.kind)
 		program_fail(NAME, &r->no_keys);
-	else if (r->auths.count == 0)
-		program_warn(NAME, _("no usable key file in %s"), c->auths_dir);
 	if (r->no_books.kind)
 		program_warn(NAME, "state.json: %s", r->no_books.text);
 }
@@ -261,7 +259,7 @@ main(int argc, char **argv)
 		return program_fail(NAME, &f);
 	if (roster_load(&r, &c, now, &f) < 0)
 		return program_fail(NAME, &f);
-	say_troubles(&r, &c);
+	say_troubles(&r);
 	if (call.json) {
 		put_json(&out, &r, &c);
 	} else {

@@ -359,11 +359,8 @@ check_pool(const struct turn *t, struct fail *f)
 {
 	if (t->roster.auths.count)
 		return 0;
-	if (t->roster.no_keys.kind != FAIL_NONE)
-		*f = t->roster.no_keys;
-	else
-		fail_set(f, FAIL_INPUT, "no usable key file in %s", t->c->auths_dir);
-	return fail_hint(f, "kmi keys tells what was skipped, and why");
+	*f = t->roster.no_keys;
+	return -1;
 }
 
 /* By the books as they are under the lock: who rotates at the same time goes on from here. */

@@ -148,9 +148,6 @@ look_at_keys(struct status *s)
 
 	if (r->no_keys.kind)
 		alert(s, r->no_keys.hint, "%s", r->no_keys.text);
-	else if (r->auths.count == 0)
-		alert(s, _("kmi keys tells what is wrong with each"), _("no usable key file in %s"),
-		    s->c->auths_dir);
 	else if (roster_usable(r) == 0) {
 		words_when(&when, soonest_end(r), s->now);
 		alert(s, _("kmi keys tells why; kmi unlock lifts a lock by hand"),

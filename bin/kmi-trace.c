@@ -199,7 +199,6 @@ print_new(struct show *s, struct trace_follow *w)
 	struct trace_line l;
 	struct str line;
 	size_t corrupt = s->corrupt;
-	bool ok;
 
 	while (out.n < (1u << 20) && trace_follow_next(w, &line)) {
 		if (!read_line(s, &l, line))
@@ -210,9 +209,8 @@ print_new(struct show *s, struct trace_follow *w)
 	}
 	if (corrupt == 0)
 		say_corrupt(s);		/* said once */
-	ok = !out.n || (fwrite(out.p, 1, out.n, stdout) == out.n && fflush(stdout) == 0);
-	buf_free(&out);
-	return ok;
+	program_print(&out);
+	return !ferror(stdout);
 }
 
 static int

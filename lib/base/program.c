@@ -19,6 +19,9 @@
 
 #define OPTIONS_MAX 64
 
+/* Why stdout could not be written at first: stdio keeps no more than that it could not. */
+static int output_errno;
+
 void
 program_start(void)
 {
@@ -86,8 +89,9 @@ put(FILE *to, struct str text, enum window_text kind)
 		window_fit(&fit, text, width, kind);
 	if (width && !buf_bad(&fit))
 		text = buf_view(&fit);
-	if (text.n)
-		fwrite(text.p, 1, text.n, to);
+	errno = 0;
+	if ((fwrite(text.p, 1, text.n, to) < text.n || fflush(to) != 0) && to == stdout && !output_errno)
+		output_errno = errno;
 	buf_wipe(&fit);
 }
 
@@ -131,9 +135,11 @@ program_end(const char *name, int code)
 	errno = 0;
 	if (fflush(stdout) == 0 && !ferror(stdout))
 		return code;
+	if (!output_errno)
+		output_errno = errno ? errno : EIO;
 	/* A reader that has seen enough (`| head`) is no news. */
-	if (errno != EPIPE)
-		say(_("%s: error: write output: %s\n"), name, text_say(strerror(errno ? errno : EIO)));
+	if (output_errno != EPIPE)
+		say(_("%s: error: write output: %s\n"), name, text_say(strerror(output_errno)));
 	return code ? code : 1;
 }
 

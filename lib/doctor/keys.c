@@ -78,9 +78,6 @@ doctor_keys(struct doctor *d)
 	if (r->no_keys.kind != FAIL_NONE) {
 		doctor_found(d, FINDING_FAIL, "there are no keys: %s", r->no_keys.text);
 		doctor_remedy(d, "put a key file there, such as main.env with KMI_API_KEY=...; or set KMI_AUTHS_DIR");
-	} else if (r->auths.count == 0) {
-		doctor_found(d, FINDING_FAIL, "there are no keys in %s", d->config->auths_dir);
-		doctor_remedy(d, "put a key file there, such as main.env with KMI_API_KEY=...");
 	} else if (roster_usable(r) == 0) {
 		doctor_found(d, FINDING_FAIL, "none of the %zu keys can be used now", r->auths.count);
 		doctor_remedy(d, "see below what bars them");

@@ -92,7 +92,13 @@ int
 roster_load(struct roster *r, const struct config *c, time_t now, struct fail *f)
 {
 	*r = (struct roster){ 0 };
-	(void)auths_scan(&r->auths, c, &r->no_keys);	/* an empty pool says it all */
+	if (auths_scan(&r->auths, c, &r->no_keys) == 0 && r->auths.count == 0) {
+		fail_set(&r->no_keys, FAIL_INPUT, "no usable key file in %s", c->auths_dir);
+		if (r->auths.skipped_count)
+			fail_hint(&r->no_keys, "mend one of those that `kmi keys` lists as skipped");
+		else
+			fail_hint(&r->no_keys, "put a key file there, such as main.env with KMI_API_KEY=...");
+	}
 	return load_rest(r, c, now, f);
 }
 

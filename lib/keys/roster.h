@@ -8,7 +8,7 @@
  *	r.auths.keys[i] stands as r.fit[i] says, because of r.keys[i]
  *	roster_free(&r);
  *
- * What is missing is no failure: without key files the pool is empty and no_keys says why, without a
+ * What is missing is no failure: without usable key files the pool is empty and no_keys says why, without a
  * readable state.json nothing is known of anybody and no_books says why. Nothing is written, but an
  * unreadable state.json is set aside.
  */

@@ -101,4 +101,8 @@ run help keys; first=$OUT; run keys --help; is "$first" "$OUT" "kmi help keys is
 run help stats; is "$CODE" 2 "help on a wrong command"
 run --version; is "$CODE $OUT" "0 $(sed -n 's/^VERSION = /kmi /p' "$root/Makefile")" "--version"
 "$BIN/kmi" help >/dev/full 2>"$D/err"; is "$? $(grep -c 'No space' "$D/err")" "1 1" "a full disk"
+for k in $(seq 1000); do echo "KMI_API_KEY=sk-fake-$k" >"$D/auths/$k.env"; done
+"$BIN/kmi" keys >/dev/full 2>"$D/err"; is "$? $(grep -c 'No space' "$D/err")" "1 1" "also for what does not fit into a buffer"
+"$BIN/kmi" keys --json 2>"$D/err" | head -c 1 >/dev/null
+is "${PIPESTATUS[0]} $(cat "$D/err")" "1 " "a reader that has seen enough is no news"
 finish

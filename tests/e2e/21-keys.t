@@ -8,7 +8,15 @@ squeezed() { printf '%s\n' "$out" | tr -s ' '; }
 state() { mkdir -p "$dir/home/.kmi"; cat >"$dir/home/.kmi/state.json"; }
 
 keys --
-ok 'no key file: exit 1, and where to put one' eq "$code $out $err" '1  kmi-keys: warning: no usable key file in _auths'
+ok 'no key file: exit 1, and where to put one' eq "$code $out $err" '1  kmi-keys: error: no usable key file in _auths
+kmi-keys: hint: put a key file there, such as main.env with KMI_API_KEY=...'
+echo 'KMI_API_KEY=' >_auths/a.env
+keys --
+ok 'a file without a key: exit 1, and what to do' has "$code $err" '1 kmi-keys: error: no usable key file in _auths
+kmi-keys: hint: mend one of those that `kmi keys` lists as skipped'
+keys -- --json
+ok 'it is the one that was skipped' eq "$(json "list(s)")" "['_auths/a.env']"
+rm _auths/a.env
 rmdir _auths
 keys --
 ok 'no folder: exit 1, with the remedy' eq "$code $(printf '%s' "$err" | grep -c 'KMI_AUTHS_DIR')" '1 1'
