@@ -142,7 +142,7 @@ put_line(struct show *s, struct buf *out, struct str raw, const struct trace_lin
 	if (s->call->json) {
 		buf_str(out, raw);
 	} else {
-		trace_text_row(&row, &s->look, l, LABEL_WIDTH);
+		trace_text_row(&row, &s->look, l, &(struct trace_row){ .label_width = LABEL_WIDTH });
 		look_clip(&s->look, buf_view(&row), out);
 	}
 	buf_putc(out, '\n');

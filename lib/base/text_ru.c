@@ -1947,6 +1947,7 @@ const struct text_entry text_ru[] = {
 	    "нет %lld ходов около самой старой строки: их строки были в удалённых файлах\n" } },
 
 	/* lib/show/screen.c */
+	{ "none of the requests is such a one", { "таких запросов нет" } },
 	{ "warming up %zu/%zu", { "накопление %zu/%zu" } },
 	{ "the last %zu", { "последние %zu" } },
 	{ "   only: ", { "   только: " } },
@@ -2026,8 +2027,12 @@ const struct text_entry text_ru[] = {
 	{ "  the client got %lld", { "  клиент получил %lld" } },
 	{ "  the client got no answer", { "  клиент не получил ответа" } },
 	{ "  no answer %zu", { "  без ответа %zu" } },
-	{ "p50 %lld ms  p90 %lld ms  p99 %lld ms  max %lld ms",
-	  { "p50 %lld мс  p90 %lld мс  p99 %lld мс  макс. %lld мс" } },
+	{ "p50", { "p50" } },
+	{ "p90", { "p90" } },
+	{ "p99", { "p99" } },
+	{ "max", { "макс." } },
+	{ "%lld ms", { "%lld мс" } },
+	{ "%.1f s", { "%.1f с" } },
 	{ "none: no request was given out by rotation", { "нет: ни один запрос не распределяла ротация" } },
 	{ "%.1f %%  (chi-square p %.3f)", { "%.1f %%  (хи-квадрат p %.3f)" } },
 	{ "ANSWERS", { "ОТВЕТЫ" } },

@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/text.h"
+#include "base/window.h"
 #include "books/tally.h"
 #include "books/trace_files.h"
 #include "show/look.h"
@@ -20,7 +21,7 @@
 #define DRAW_MS 100		/* under load it is drawn no more often than this */
 #define ROW_MAX 65536
 #define FILTER_MAX 64
-#define LABEL_WIDTH 12
+#define SMALL_LINES 12		/* so low that every row is wanted for requests */
 #define TOP_ROWS 4		/* title, answers, latency, heading of the keys */
 
 struct entry {
@@ -171,6 +172,28 @@ put(int y, int x, enum tone tone, attr_t more, const char *text)
 	buf_free(&cut);
 }
 
+/* Pieces that two blanks part, as many as there is room for: none is cut in two. */
+static void
+put_pieces(int y, enum tone tone, struct buf *text)
+{
+	struct str row = buf_view(text);
+
+	while (window_columns(row) > (size_t)COLS) {
+		size_t n = row.n;
+
+		while (n > 1 && !(row.p[n - 1] == ' ' && row.p[n - 2] == ' '))
+			n--;
+		if (n < 2)
+			break;
+		row = str_trim(str_sub(row, 0, n));
+	}
+	if (!buf_bad(text) && row.n) {
+		text->p[row.n] = '\0';
+		put(y, 0, tone, 0, text->p);
+	}
+	buf_reset(text);
+}
+
 static void
 put_buf(int y, int x, enum tone tone, attr_t more, struct buf *text)
 {
@@ -202,17 +225,16 @@ draw_top(struct screen *s)
 	if (s->corrupt)
 		buf_printf(&row, text_plural((long long)s->corrupt, "   %lld corrupt line", "   %lld corrupt lines"),
 		    (long long)s->corrupt);
-	put_buf(0, 0, TONE_BOLD, 0, &row);
+	put_pieces(0, TONE_BOLD, &row);
 	buf_puts(&row, _("answers     "));
 	trace_text_classes(&row, &s->tally);
-	put_buf(1, 0, s->tally.classes[TALLY_5XX] ? TONE_BAD : s->tally.classes[TALLY_4XX] ? TONE_WARN : TONE_NONE, 0, &row);
+	put_pieces(1, s->tally.classes[TALLY_5XX] ? TONE_BAD : s->tally.classes[TALLY_4XX] ? TONE_WARN : TONE_NONE, &row);
 	buf_puts(&row, _("latency     "));
 	trace_text_latency(&row, &s->figures);
-	put_buf(2, 0, TONE_NONE, 0, &row);
+	put_pieces(2, TONE_NONE, &row);
 	buf_puts(&row, _("confidence  "));
 	trace_text_confidence(&row, &s->figures);
-	put_buf(3, 0, s->figures.fair.confidence >= 95 ? TONE_GOOD : s->figures.fair.confidence >= 0 ? TONE_WARN : TONE_NONE, 0,
-	    &row);
+	put_pieces(3, s->figures.fair.confidence >= 95 ? TONE_GOOD : s->figures.fair.confidence >= 0 ? TONE_WARN : TONE_NONE, &row);
 	buf_free(&row);
 }
 
@@ -230,19 +252,17 @@ by_count(const void *a, const void *b)
 static void
 draw_key(int y, const struct fairness_key *k, size_t most, size_t all)
 {
-	struct look look = { .width = 24 };
-	struct buf clean = BUF(ROW_MAX), row = BUF(ROW_MAX);
-	int room = COLS - 44 > 60 ? 60 : COLS - 44;
+	struct look look = { .width = COLS };
+	struct buf row = BUF(ROW_MAX);
+	int label = COLS < 60 ? 12 : 24, bar = 2 + label + 18;
+	int room = COLS - bar > 60 ? 60 : COLS - bar;
 
-	trace_text_clean(&clean, k->label);
-	look_clip(&look, buf_view(&clean), &row);
-	put_buf(y, 2, TONE_NONE, 0, &row);
+	trace_text_label(&row, &look, k->label, label);
 	buf_printf(&row, "%7zu  %5.1f %%", k->chosen, all ? 100.0 * (double)k->chosen / (double)all : 0);
-	put_buf(y, 26, TONE_NONE, 0, &row);
+	put_buf(y, 2, TONE_NONE, 0, &row);
 	if (room > 0 && most)
 		buf_fill(&row, '#', (k->chosen * (size_t)room + most - 1) / most);
-	put_buf(y, 44, TONE_GOOD, 0, &row);
-	buf_free(&clean);
+	put_buf(y, bar, TONE_GOOD, 0, &row);
 	buf_free(&row);
 }
 
@@ -252,7 +272,7 @@ draw_keys(struct screen *s, int y)
 {
 	const struct fairness *f = s->tally.choices.count ? &s->tally.choices : &s->tally.answers;
 	const struct fairness_key **keys = calloc(f->count + 1, sizeof(*keys));
-	int rows = LINES / 3 - 1 > 3 ? LINES / 3 - 1 : 3;
+	int least = LINES < SMALL_LINES ? 2 : 3, rows = LINES / 3 - 1 > least ? LINES / 3 - 1 : least;
 	size_t all = 0;
 	struct buf more = BUF(256);
 
@@ -280,12 +300,13 @@ draw_keys(struct screen *s, int y)
 static void
 draw_line(int y, const struct entry *e, bool lit)
 {
-	struct look look = { .terminal = true };
+	struct look look = { .terminal = true, .width = COLS };
+	struct trace_row form = { .label_width = COLS < 50 ? 8 : COLS < 100 ? 12 : 24, .today = COLS < 100 ? clock_wall() : 0 };
 	struct buf row = BUF(TRACE_LINE_MAX);
 
-	trace_text_row(&row, &look, &e->line, LABEL_WIDTH);
+	trace_text_row(&row, &look, &e->line, &form);
 	if (lit && !buf_bad(&row)) {	/* a mark as well, for who sees no colours */
-		size_t n = row.n;
+		size_t n = window_columns(buf_view(&row));
 
 		buf_fill(&row, ' ', COLS > 2 && n < (size_t)COLS - 2 ? (size_t)COLS - 2 - n : 0);
 	}
@@ -299,6 +320,7 @@ draw_lines(struct screen *s, int y, int end)
 {
 	int64_t now = clock_mono_ms();
 	size_t skip = s->scroll;
+	int first = y;
 
 	for (size_t i = 0; i < s->count && y < end; i++) {
 		const struct entry *e = entry_at(s, i);
@@ -311,8 +333,8 @@ draw_lines(struct screen *s, int y, int end)
 		}
 		draw_line(y++, e, e->came_ms && now - e->came_ms < LIT_MS);
 	}
-	if (!s->count)
-		put(y, 2, TONE_DIM, 0, _("no request yet"));
+	if (y == first && y < end)
+		put(y, 2, TONE_DIM, 0, s->count ? _("none of the requests is such a one") : _("no request yet"));
 }
 
 static void
@@ -324,15 +346,15 @@ draw(struct screen *s)
 	count_up(s);
 	erase();
 	draw_top(s);
-	y = draw_keys(s, TOP_ROWS) + 1;
+	y = draw_keys(s, TOP_ROWS) + (LINES >= SMALL_LINES);
 	draw_lines(s, y, LINES - 1);
 	if (s->typing) {
 		buf_printf(&row, _("key or status (alpha, 429, 4xx, error), then Enter: %s"), s->typed);
 		put_buf(LINES - 1, 0, TONE_BOLD, 0, &row);
 	} else {
-		put(LINES - 1, 0, TONE_DIM, 0,
-		    s->filter.text ? _("q quit  p pause  / filter  c all again  arrows older") :
-				     _("q quit  p pause  / filter  arrows older"));
+		buf_puts(&row, s->filter.text ? _("q quit  p pause  / filter  c all again  arrows older") :
+						_("q quit  p pause  / filter  arrows older"));
+		put_pieces(LINES - 1, TONE_DIM, &row);
 	}
 	curs_set(s->typing);
 	refresh();

@@ -2,12 +2,14 @@
 
 #include "base/clock.h"
 #include "base/text.h"
+#include "base/window.h"
 #include "show/standing.h"
 #include "show/table.h"
 #include "show/words.h"
 
 #include <string.h>
 
+#define LONG_MS 10000	/* from here on seconds are clearer */
 #define NAMES_MAX 16	/* of the keys a choice was made among, that many are named */
 
 void
@@ -34,43 +36,53 @@ trace_text_tone(const struct trace_line *l)
 	return l->status >= 400 && l->status < 500 ? TONE_WARN : TONE_BAD;
 }
 
-static size_t
-columns_of(const char *text)
+void
+trace_text_label(struct buf *out, const struct look *look, const char *label, int width)
 {
-	size_t n = 0;
-
-	for (; *text; text++)
-		n += (*text & 0xc0) != 0x80;
-	return n;
-}
-
-static void
-put_label(struct buf *out, const char *label, int width)
-{
+	struct look narrow = { .width = width - 1 };
 	struct buf clean = BUF(65536);
 	size_t n;
 
 	trace_text_clean(&clean, label ? label : "-");
-	n = buf_bad(&clean) ? 0 : columns_of(clean.p);
-	buf_str(out, buf_view(&clean));
-	buf_fill(out, ' ', n < (size_t)width ? (size_t)width - n : 0);
+	n = window_columns(buf_view(&clean));
+	if (look->width && n > (size_t)width) {
+		look_clip(&narrow, buf_view(&clean), out);
+		buf_puts(out, "…");
+	} else {
+		buf_str(out, buf_view(&clean));
+		buf_fill(out, ' ', n < (size_t)width ? (size_t)width - n : 0);
+	}
 	buf_free(&clean);
 }
 
+static void
+put_time(struct buf *out, time_t ended, time_t today)
+{
+	char ts[CLOCK_LOCAL_SIZE], day[CLOCK_LOCAL_SIZE];
+
+	clock_local(ended, ts);
+	clock_local(today, day);
+	if (!today)
+		buf_printf(out, "%.19s", ts);
+	else if (strncmp(ts, day, 10) == 0)
+		buf_printf(out, "   %.8s", ts + 11);
+	else
+		buf_printf(out, "%.11s", ts + 5);
+}
+
 void
-trace_text_row(struct buf *out, const struct look *look, const struct trace_line *l, int label_width)
+trace_text_row(struct buf *out, const struct look *look, const struct trace_line *l, const struct trace_row *row)
 {
 	enum tone tone = trace_text_tone(l);
-	char ts[CLOCK_LOCAL_SIZE];
 
-	clock_local(l->ended, ts);
-	buf_printf(out, "%.19s  %s", ts, look_begin(look, tone));
+	put_time(out, l->ended, row->today);
+	buf_printf(out, "  %s", look_begin(look, tone));
 	if (l->status > 0)
 		buf_printf(out, "%3lld", (long long)l->status);
 	else
 		buf_puts(out, "---");
 	buf_printf(out, "%s  ", look_end(look, tone));
-	put_label(out, l->key_label, label_width);
+	trace_text_label(out, look, l->key_label, row->label_width);
 	buf_printf(out, " %6lld ms  ", (long long)(l->latency_ms > 0 ? l->latency_ms : 0));
 	trace_text_clean(out, l->method);
 	buf_putc(out, ' ');
@@ -291,11 +303,20 @@ trace_text_classes(struct buf *out, const struct tally *t)
 void
 trace_text_latency(struct buf *out, const struct tally_figures *f)
 {
+	const struct {
+		const char *name;
+		int64_t ms;
+	} all[] = { { N_("p50"), f->p50 }, { N_("p90"), f->p90 }, { N_("p99"), f->p99 }, { N_("max"), f->max } };
+
 	if (f->max < 0)
 		buf_putc(out, '-');
-	else
-		buf_printf(out, _("p50 %lld ms  p90 %lld ms  p99 %lld ms  max %lld ms"), (long long)f->p50, (long long)f->p90,
-		    (long long)f->p99, (long long)f->max);
+	for (size_t i = 0; f->max >= 0 && i < sizeof(all) / sizeof(*all); i++) {
+		buf_printf(out, i ? "  %s " : "%s ", _(all[i].name));
+		if (all[i].ms < LONG_MS)
+			buf_printf(out, _("%lld ms"), (long long)all[i].ms);
+		else
+			buf_printf(out, _("%.1f s"), (double)all[i].ms / 1000);
+	}
 }
 
 void

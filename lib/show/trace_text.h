@@ -10,8 +10,15 @@
 #include "books/tally.h"
 #include "show/look.h"
 
+struct trace_row {
+	int label_width;	/* columns of the label; a longer one is cut where there is a window */
+	time_t today;		/* 0: date and time in full; else the time of what ended on that day, and the date of what did not */
+};
+
 /* "2026-02-02 15:30:00  200  alpha  1234 ms  POST /chat/completions ..."; no newline, not cut to any width. */
-void trace_text_row(struct buf *out, const struct look *look, const struct trace_line *l, int label_width);
+void trace_text_row(struct buf *out, const struct look *look, const struct trace_line *l, const struct trace_row *row);
+/* A label in so many columns; cut where there is a window. NULL: "-". */
+void trace_text_label(struct buf *out, const struct look *look, const char *label, int width);
 /* Green, yellow or red for how the request ended. */
 enum tone trace_text_tone(const struct trace_line *l);
 /* What happened to one request, in sentences. labels: whom it was chosen among, as far as is known. */
