@@ -2024,6 +2024,8 @@ const struct text_entry text_ru[] = {
 	{ "  rotation, turn %lld: ", { "  ротация, ход %lld: " } },
 	{ "  without a turn: ", { "  вне очереди: " } },
 	{ "  no choice: ", { "  выбора не было: " } },
+	{ "  a line of the older tool, which tells only the key: ",
+	  { "  строка прежней программы, в ней указан только ключ: " } },
 	{ "  the client got %lld", { "  клиент получил %lld" } },
 	{ "  the client got no answer", { "  клиент не получил ответа" } },
 	{ "  no answer %zu", { "  без ответа %zu" } },

@@ -118,8 +118,8 @@ audit_run(struct audit *a, const struct config *c)
 		}
 		proof = audit_line(&sets, &l, &why);
 		a->right += proof == PROOF_RIGHT;
-		a->open += proof == PROOF_OPEN && l.attempt_count;
-		a->by_turn += l.rotation_index >= 0;
+		a->open += proof == PROOF_OPEN && (l.attempt_count || !trace_line_is_ours(&l));
+		a->by_turn += l.rotation_index >= 0 && trace_line_is_ours(&l);
 		if (proof == PROOF_WRONG) {	/* from the newest on: the last one found is the first */
 			name_wrong(a, (long)a->lines, &l);
 			a->why = why;

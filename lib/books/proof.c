@@ -248,6 +248,7 @@ proof_line(const struct trace_line *l, const struct proof_among *among, struct f
 void
 proof_turns_add(struct proof_turns *t, const struct trace_line *l)
 {
+	int64_t turn = l->rotation_index;
 	char start[17] = "";
 
 	if (t->count == t->room) {
@@ -261,10 +262,12 @@ proof_turns_add(struct proof_turns *t, const struct trace_line *l)
 		t->list = list;
 		t->room = room;
 	}
+	if (!trace_line_is_ours(l) || (l->attempt_count && is(l->attempts[0].choice, "own_turn")))
+		turn = -1;
 	memccpy(start, l->request_id ? l->request_id : "", '\0', sizeof(start) - 1);
 	t->list[t->count++] = (struct proof_entry){
 		.request = strtoull(start, NULL, 16),
-		.turn = l->attempt_count && is(l->attempts[0].choice, "own_turn") ? -1 : l->rotation_index,
+		.turn = turn,
 		.ended = l->ended,
 	};
 }

@@ -46,6 +46,8 @@ tell(struct proof_end *e, const char *label, time_t ended)
 void
 proof_end_add(struct proof_end *e, const struct trace_line *l)
 {
+	if (!trace_line_is_ours(l))
+		return;
 	if (e->lines++ == 0 || l->ended < e->first)
 		e->first = l->ended;
 	tell(e, l->key_label, l->ended);

@@ -19,7 +19,7 @@
 struct proof_end {
 	struct state state;
 	time_t *told;		/* for each key of the state: when its last line ended */
-	time_t first;		/* when the oldest line ended: what was before it may be gone, that is allowed */
+	time_t first;		/* when the oldest line of ours ended: what was before it may be gone, that is allowed */
 	size_t lines;
 };
 

@@ -225,6 +225,12 @@ put_list(struct buf *text, const struct trace_list *l)
 		buf_printf(text, "{\"count\": %zu, \"set\": \"%s\"}", l->count, l->set);
 }
 
+bool
+trace_line_is_ours(const struct trace_line *l)
+{
+	return l->attempt_count || l->check;
+}
+
 int
 trace_line_intact(const struct trace_line *l)
 {

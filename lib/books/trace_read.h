@@ -48,6 +48,8 @@ struct trace_line {
 };
 
 int trace_read_line(struct trace_line *l, struct str line, struct fail *f);
+/* Whether kmi wrote the line: one of the older tool's tells neither attempts nor a sum, and its turns are counted otherwise. */
+bool trace_line_is_ours(const struct trace_line *l);
 /* Whether the line is as it was written, as far as its sum tells: 1 yes, 0 no, -1 it has none (an older kmi's). */
 int trace_line_intact(const struct trace_line *l);
 void trace_line_free(struct trace_line *l);

@@ -242,6 +242,24 @@ put_proof(struct buf *out, const struct look *look, enum proof proof, const stru
 	buf_printf(out, "%s\n", look_end(look, tone));
 }
 
+/* Whose turn it was, among whom, and what came of it. */
+static void
+put_choice(struct buf *out, const struct trace_line *l, char *const *labels, size_t count)
+{
+	if (l->rotation_index >= 0)
+		buf_printf(out, _("  rotation, turn %lld: "), (long long)l->rotation_index);
+	else
+		buf_puts(out, l->eligible.count ? _("  without a turn: ") : _("  no choice: "));
+	put_among(out, l, labels, count);
+	if (l->passed > 0) {
+		buf_puts(out, "\n  ");
+		put_passed(out, l, labels, count);
+	}
+	buf_putc(out, '\n');
+	for (int i = 0; i < l->attempt_count; i++)
+		put_attempt(out, &l->attempts[i], i + 1);
+}
+
 void
 trace_text_why(struct buf *out, const struct look *look, const struct trace_line *l, char *const *labels, size_t count,
     enum proof proof, const struct fail *why)
@@ -258,18 +276,13 @@ trace_text_why(struct buf *out, const struct look *look, const struct trace_line
 	buf_printf(out, _("\n  ended %s\n"), ts);
 	if (l->dry_run)
 		buf_puts(out, _("  dry run: no upstream was asked\n"));
-	if (l->rotation_index >= 0)
-		buf_printf(out, _("  rotation, turn %lld: "), (long long)l->rotation_index);
-	else
-		buf_puts(out, l->eligible.count ? _("  without a turn: ") : _("  no choice: "));
-	put_among(out, l, labels, count);
-	if (l->passed > 0) {
-		buf_puts(out, "\n  ");
-		put_passed(out, l, labels, count);
+	if (trace_line_is_ours(l)) {
+		put_choice(out, l, labels, count);
+	} else {
+		buf_puts(out, _("  a line of the older tool, which tells only the key: "));
+		trace_text_clean(out, l->key_label);
+		buf_putc(out, '\n');
 	}
-	buf_putc(out, '\n');
-	for (int i = 0; i < l->attempt_count; i++)
-		put_attempt(out, &l->attempts[i], i + 1);
 	if (l->status > 0)
 		buf_printf(out, _("  the client got %lld"), (long long)l->status);
 	else

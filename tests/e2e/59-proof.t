@@ -129,4 +129,26 @@ chat
 trace_wait 13
 altered "most quota, one has most" 13 "c had most quota left"
 pool_stop
+
+# ---- taken over from the older tool: its lines tell too little, and what was before ours is not asked for
+rm -rf "$D/state" "$D"/auths/*; mkdir -p "$D/state"
+keys a b
+echo '[]' >"$D/script.json"
+unset KMI_ROTATE_STRATEGY
+pool_start
+echo '{"schema_version": 1, "auto_rotate": true, "active_index": 0, "rotation_index": 41, "last_health_refresh": null, "keys": {
+	"a": {"last_used": "2026-02-02T12:30:09Z", "request_count": 3, "error_401": 0, "exhausted_until": null, "mine": [1, 2.50]},
+	"b": {"last_used": "2026-02-03T12:30:00Z", "request_count": 3}, "gone": {"last_used": "2026-02-03T12:30:00Z", "request_count": 3}}}' >"$D/state/state.json"
+mkdir -p "$D/state/trace"
+for i in 0 1 0 1 5; do
+	echo '{"ts": "2026-02-02 15:30:0'$i' +0300", "request_id": "'$i$RANDOM'", "key_label": "a", "endpoint": "/models", "status": 200, "latency_ms": 12, "rotation_index": '$i'}'
+done >"$TR"
+for i in {1..4}; do chat; done
+trace_wait 9
+trace --verify
+is "$code $(grep -c '^right: 4 of 9' "$D/out") $(grep -c '^5 lines do not say enough' "$D/out")" "0 1 1" "the older tool's trace and books: nothing is missed"
+is "$(trace_last rotation_index) $(grep -c '"mine": \[1, 2.50\]' "$D/state/state.json")" "44 1" "its rotation goes on, and what it alone knows is kept"
+trace --why "$(sed -n 5p "$TR" | jq -r .request_id)"
+has "$OUT" "the older tool, which tells only the key: a" "--why of one of its lines"
+pool_stop
 finish

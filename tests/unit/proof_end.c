@@ -79,6 +79,8 @@ all(void)
 
 			proof_end_add(&e, &l);
 		}
+		/* Of the older tool's time nothing is asked. */
+		proof_end_add(&e, &(struct trace_line){ .key_label = (char[]){ "a" }, .ended = 10 });
 		proof_end_look(&e, s->last_turn, NOW, &m);
 		CHECK_NAMED(m.turns == s->turns, s->name);
 		CHECK_NAMED(m.late == s->late && m.empty == s->empty, s->name);
