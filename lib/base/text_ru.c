@@ -1416,6 +1416,10 @@ const struct text_entry text_ru[] = {
 	{ "mend the file, or take it out of the folder", { "исправьте файл или уберите его из каталога" } },
 
 	/* lib/doctor/proxy.c */
+	{ "the token is so short that others may find it by trying",
+	  { "токен такой короткий, что его можно подобрать" } },
+	{ "make a long random one: openssl rand -hex 24",
+	  { "создайте длинный случайный: openssl rand -hex 24" } },
 	{ "%s serves only the users that KMI_PROXY_UNIX_USERS names",
 	  { "%s обслуживает только пользователей из KMI_PROXY_UNIX_USERS" } },
 	{ "%s refuses your own clients: KMI_PROXY_UNIX_USERS does not name you",
@@ -2164,6 +2168,8 @@ const struct text_entry text_ru[] = {
 	  { "обновите его вовремя; kmi-tls подхватит новый сам" } },
 
 	/* lib/tls/front.c */
+	{ "%d clients have failed within a minute; what goes wrong with others in it is not told here",
+	  { "за минуту ошибок у клиентов уже %d; об остальных в эту минуту здесь не сообщается" } },
 	{ "the new certificate is not taken up yet: %s", { "новый сертификат пока не принят: %s" } },
 	{ "%s: the new certificate is in use\n", { "%s: работает новый сертификат\n" } },
 	{ "a connection was dropped: %s", { "соединение закрыто: %s" } },

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #define ANSWER_MS 5000
+#define TOKEN_LENGTH 16
 #define SPARE_FILES 64		/* beside one for each connection */
 
 static void
@@ -119,6 +120,10 @@ check_remote(struct doctor *d, const struct listen_address *a, const char *text)
 	} else if (!c->proxy_require_tls && !config_has_tls(c) && !c->proxy_tls_terminated) {
 		doctor_found(d, FINDING_WARN, "other machines are served without encryption: token and prompts can be read on the way");
 		doctor_remedy(d, "KMI_PROXY_REQUIRE_TLS=1, with a certificate");
+	}
+	if (c->proxy_token && *c->proxy_token && strlen(c->proxy_token) < TOKEN_LENGTH) {
+		doctor_found(d, FINDING_WARN, "the token is so short that others may find it by trying");
+		doctor_remedy(d, "make a long random one: openssl rand -hex 24");
 	}
 	if (c->proxy_allow_remote && c->proxy_token && *c->proxy_token && tls)
 		doctor_found(d, FINDING_OK, "%s serves other machines that send the token", text);

@@ -72,7 +72,7 @@ answer_unserved(struct tunnel *t)
 	buf_free(&out);
 }
 
-static void
+static bool
 relay(struct tunnel *t, struct peer *p, const struct backend *b)
 {
 	struct fail f;
@@ -84,7 +84,7 @@ relay(struct tunnel *t, struct peer *p, const struct backend *b)
 	if (link < 0) {
 		program_warn(CLIENT_PROGRAM, "%s: nobody takes the connection: %s", p->remote, f.text);
 		answer_unserved(t);
-		return;
+		return false;
 	}
 	handler = child;
 	tunnel_relay(t, link);
@@ -92,6 +92,7 @@ relay(struct tunnel *t, struct peer *p, const struct backend *b)
 	/* A superserver may end what is left when we go, and the handler still has its books to write. */
 	while (child && waitpid(child, NULL, 0) < 0 && errno == EINTR)
 		;
+	return true;
 }
 
 int
@@ -107,20 +108,21 @@ client_narrow(const struct config *c, struct fail *f)
 	return sandbox_enter(&s, f);
 }
 
-void
+bool
 client_serve(int fd, struct peer *p, const struct credential *c, struct sessions *s, const struct backend *b,
     int handshake_ms)
 {
 	struct fail f;
 	struct tunnel *t = tunnel_open(fd, c, s, &f);
+	bool well = false;
 
 	if (!t) {
 		program_warn(CLIENT_PROGRAM, "%s: %s", p->remote, f.text);
-		return;
+		return false;
 	}
 	switch (tunnel_handshake(t, clock_mono_ms() + handshake_ms, &f)) {
 	case TUNNEL_SECURE:
-		relay(t, p, b);
+		well = relay(t, p, b);
 		break;
 	case TUNNEL_PLAIN:
 		program_warn(CLIENT_PROGRAM, "%s: plain HTTP on a port that speaks TLS", p->remote);
@@ -130,7 +132,9 @@ client_serve(int fd, struct peer *p, const struct credential *c, struct sessions
 		program_warn(CLIENT_PROGRAM, "%s: no TLS: %s", p->remote, f.text);
 		break;
 	case TUNNEL_NOTHING:
+		well = true;
 		break;
 	}
 	tunnel_close(t);
+	return well;
 }

@@ -25,8 +25,11 @@
  * there is nothing to be had but the certificate's key. Not where KMI_SANDBOX=0.
  */
 int client_narrow(const struct config *c, struct fail *f);
-/* `s` may be NULL. The descriptor is the caller's. Waits for the handler behind it, if it has one of its own. */
-void client_serve(int fd, struct peer *p, const struct credential *c, struct sessions *s, const struct backend *b,
+/*
+ * `s` may be NULL. The descriptor is the caller's. Waits for the handler behind it, if it has one of its own. False when
+ * something went wrong, and was said.
+ */
+bool client_serve(int fd, struct peer *p, const struct credential *c, struct sessions *s, const struct backend *b,
     int handshake_ms);
 /* The answer in hand is finished, then the connection ends: for a signal handler. False when there is nobody to tell. */
 bool client_finish(void);

@@ -29,6 +29,9 @@
 #define STOP_MS 5000		/* for what is left after the pool had its time */
 #define SHAKING 64		/* connections in their handshake, besides those that the pool serves */
 #define USAGE_EXIT 2
+#define SAID_EXIT 3		/* of a connection's process that has said what went wrong */
+#define SAID_MAX 60		/* such lines a minute */
+#define MINUTE_MS 60000
 #define ANEW "TLS_ANEW"		/* what a new image is to know of the old: "POOL:CHILDREN" */
 
 struct front {
@@ -40,6 +43,8 @@ struct front {
 	struct passed listeners[PASSED_MAX];
 	int count;
 	int children, max;
+	int said;		/* how many clients have failed since said_ms, each with a line */
+	int64_t said_ms;
 	int signals;
 	bool stopping;
 	char **argv;
@@ -109,12 +114,41 @@ close_sockets(struct front *fr)
 		close(fr->backend.sockets[i].fd);
 }
 
+/* Whoever can connect can fail, as often as he likes, and must not fill a disk with it. */
+static bool
+says_enough(const struct front *fr)
+{
+	return fr->said >= SAID_MAX && clock_mono_ms() - fr->said_ms < MINUTE_MS;
+}
+
+static void
+note_failed(struct front *fr)
+{
+	if (clock_mono_ms() - fr->said_ms >= MINUTE_MS) {
+		fr->said_ms = clock_mono_ms();
+		fr->said = 0;
+	}
+	if (++fr->said == SAID_MAX)
+		program_warn(CLIENT_PROGRAM, "%d clients have failed within a minute; what goes wrong with others in it is not told here",
+		    SAID_MAX);
+}
+
+static void
+be_silent(void)
+{
+	int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
+
+	dup2(null, STDERR_FILENO);
+	close(null);
+}
+
 static _Noreturn void
 be_child(struct front *fr, int fd)
 {
 	struct fail f = { 0 };
 	struct peer p;
 	sigset_t none;
+	bool well;
 
 	close_sockets(fr);
 	close(fr->signals);
@@ -125,13 +159,15 @@ be_child(struct front *fr, int fd)
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	peer_of_socket(fd, &p);
+	if (says_enough(fr))
+		be_silent();
 	if (client_narrow(fr->config, &f) < 0) {
 		program_warn(CLIENT_PROGRAM, "a connection was dropped: %s", f.text);
 		_exit(1);
 	}
-	client_serve(fd, &p, fr->credential, fr->sessions, &fr->backend,
+	well = client_serve(fd, &p, fr->credential, fr->sessions, &fr->backend,
 	    fr->children < fr->max / 2 ? CLIENT_HANDSHAKE_MS : CLIENT_HURRY_MS);
-	_exit(0);
+	_exit(well ? 0 : SAID_EXIT);
 }
 
 static void
@@ -166,6 +202,8 @@ reap(struct front *fr)
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
 		if (pid != fr->backend.pool) {
 			fr->children--;
+			if (WIFEXITED(status) && WEXITSTATUS(status) == SAID_EXIT)
+				note_failed(fr);
 			continue;
 		}
 		fr->backend.pool = 0;

@@ -69,6 +69,24 @@ ok "more of them than there are places, and again: another client waits no longe
 kill $H 2>/dev/null; wait $H 2>/dev/null
 tls_stop
 
+# what is no TLS, again and again, does not fill the log
+tls_start KMI_DRY_RUN=1
+python3 - "$TPORT" <<'P'
+import socket, sys
+for i in range(400):
+    s = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
+    s.settimeout(10)
+    s.sendall(b"\x16\x03\x01\x00\x05hello" if i % 2 else b"GET / HTTP/1.0\r\n\r\n")
+    try:
+        while s.recv(4096): pass
+    except OSError: pass
+    s.close()
+P
+ok "400 clients that speak no TLS: $(warnings) lines" test "$(warnings)" -le 80
+is "$(grep -c 'not told here' "$D/tls.err")" 1 "one of which says that the others are left out"
+is "$(tls_code "$T/models")" 200 "a client that does is served"
+tls_stop
+
 # one who has had his answer, or is refused, takes nothing of it and sends on
 head -c 3000000 /dev/zero >"$D/zeros"
 fake_start

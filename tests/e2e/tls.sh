@@ -11,6 +11,7 @@ tls_start() {
 	TPORT=$(free_port)
 	T=https://127.0.0.1:$TPORT/kmi-rotor/v1
 	: >"$D/tls.err"
+	: >"$D/tls.out"		# else what the one before has said may be taken for this one's
 	env KMI_PROXY_TLS_LISTEN=127.0.0.1:$TPORT "$@" setsid "$BIN/kmi-tls" </dev/null >"$D/tls.out" 2>>"$D/tls.err" &
 	TLS=$!
 	started+=($TLS)
