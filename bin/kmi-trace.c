@@ -9,6 +9,7 @@
  */
 #include "base/clock.h"
 #include "base/json.h"
+#include "base/nearest.h"
 #include "base/program.h"
 #include "base/text.h"
 #include "books/audit.h"
@@ -33,11 +34,13 @@
 #define WINDOW_DEFAULT 200
 #define WINDOW_MAX 10000
 #define LABEL_WIDTH 12
+#define LABELS_MAX 1000	/* of those that a wrong one is compared with */
 #define CLOCK_SLACK 60		/* lines stand in the order in which requests ended, but for clocks that jump a little */
 
 static const char usage[] =
     "usage: kmi trace [--lines N | --all] [--since TIME] [--key LABEL]\n"
-    "                 [--status STATUS] [--no-follow] [--window N] [--json | --plain]\n"
+    "                 [--status STATUS] [--follow | --no-follow] [--window N]\n"
+    "                 [--json | --plain]\n"
     "       kmi trace --summary [--since TIME] [--key LABEL] [--status STATUS]\n"
     "                 [--window N] [--json | --plain]\n"
     "       kmi trace --verify [--json]\n"
@@ -52,6 +55,7 @@ static const char usage[] =
     "                   2026-01-31T10:00:00Z\n"
     "      --key LABEL  only requests that this key answered or was tried for\n"
     "      --status S   only this status: 429, 4xx, error, none\n"
+    "  -f, --follow     line by line, also on a terminal\n"
     "      --no-follow  print what there is, and end\n"
     "      --window N   figures are of the last N requests (live: 200; summary: all)\n"
     "      --summary    totals, latency, and how fairly keys were chosen\n"
@@ -61,16 +65,17 @@ static const char usage[] =
     "      --plain      no colours and no screen\n"
     "  -h, --help       this text\n";
 
-enum { OPT_ALL = 256, OPT_SINCE, OPT_KEY, OPT_STATUS, OPT_WINDOW, OPT_WHY };
+enum { OPT_ALL = 256, OPT_SINCE, OPT_KEY, OPT_STATUS, OPT_WINDOW, OPT_WHY, OPT_NO_FOLLOW };
 
 static const struct option options[] = {
 	{ "all", no_argument, NULL, OPT_ALL },
+	{ "follow", no_argument, NULL, 'f' },
 	{ "help", no_argument, NULL, 'h' },
 	{ "json", no_argument, NULL, 'j' },
 	{ "key", required_argument, NULL, OPT_KEY },
 	{ "lines", required_argument, NULL, 'n' },
 	{ "no-color", no_argument, NULL, 'c' },
-	{ "no-follow", no_argument, NULL, 'f' },
+	{ "no-follow", no_argument, NULL, OPT_NO_FOLLOW },
 	{ "plain", no_argument, NULL, 'p' },
 	{ "since", required_argument, NULL, OPT_SINCE },
 	{ "status", required_argument, NULL, OPT_STATUS },
@@ -83,7 +88,7 @@ static const struct option options[] = {
 
 struct call {
 	const char *since, *lines, *window, *why;
-	bool all, json, plain, no_color, no_follow, summary, verify;
+	bool all, json, plain, no_color, follow, no_follow, summary, verify;
 	struct trace_filter filter;
 	size_t line_count, window_count;
 };
@@ -103,6 +108,15 @@ read_line(struct show *s, struct trace_line *l, struct str line)
 	if (trace_read_line(l, line, NULL) == 0)
 		return true;
 	s->corrupt++;
+	return false;
+}
+
+static bool
+was_met(char *const *labels, size_t count, const char *label)
+{
+	for (size_t i = 0; i < count; i++)
+		if (strcmp(labels[i], label) == 0)
+			return true;
 	return false;
 }
 
@@ -130,6 +144,35 @@ end(const struct show *s, const struct fail *trouble, struct buf *out, int code)
 	}
 	program_print(out);
 	return program_end(NAME, code);
+}
+
+/* Nothing was of the key that was asked for: is there another that was meant? */
+static void
+say_no_key(const struct show *s)
+{
+	const char *wanted = s->call->filter.key, *near;
+	char *known[LABELS_MAX + 1] = { NULL };
+	struct trace_back b;
+	struct trace_line l;
+	struct str line;
+	size_t n = 0;
+
+	trace_back_open(&b, s->c);
+	while (n < LABELS_MAX && trace_back_next(&b, &line)) {
+		if (trace_read_line(&l, line, NULL) < 0)
+			continue;
+		if (l.key_label && !was_met(known, n, l.key_label) && (known[n] = strdup(l.key_label)))
+			n++;
+		trace_line_free(&l);
+	}
+	trace_back_close(&b);
+	near = was_met(known, n, wanted) ? NULL : nearest_word(wanted, (const char *const *)known);
+	if (near)
+		program_warn(NAME, "no request was of a key %s; did you mean %s?", wanted, near);
+	else
+		program_warn(NAME, "no request was of a key %s", wanted);
+	while (n > 0)
+		free(known[--n]);
 }
 
 /* ---- lines */
@@ -181,6 +224,8 @@ put_last(struct show *s, struct trace_back *b, struct buf *out)
 	size_t n = lines ? collect(s, b, lines, max) : 0;
 	struct trace_line l;
 
+	if (lines && n == 0 && max && s->call->filter.key)
+		say_no_key(s);
 	while (n-- > 0) {
 		if (trace_read_line(&l, lines[n], NULL) == 0) {
 			put_line(s, out, lines[n], &l);
@@ -286,6 +331,15 @@ put_ms(struct json_out *o, const char *key, int64_t ms)
 }
 
 static void
+put_known(struct json_out *o, double value, int digits, bool known)
+{
+	if (known)
+		json_put_double(o, value, digits);
+	else
+		json_put_null(o);
+}
+
+static void
 put_summary_json(struct buf *out, const struct show *s, const struct tally *t, const struct tally_figures *f)
 {
 	struct json_out o = { .to = out };
@@ -312,14 +366,11 @@ put_summary_json(struct buf *out, const struct show *s, const struct tally *t, c
 	json_key(&o, "retried");
 	json_put_int(&o, (long long)t->retried);
 	json_key(&o, "confidence");
-	if (f->fair.confidence < 0)
-		json_put_null(&o);
-	else
-		json_put_double(&o, f->fair.confidence, 3);
+	put_known(&o, f->fair.confidence, 3, f->fair.confidence >= 0);
 	json_key(&o, "chi_square");
-	json_put_double(&o, f->fair.chi_square, 4);
+	put_known(&o, f->fair.chi_square, 4, !t->partial);
 	json_key(&o, "chi_square_p");
-	json_put_double(&o, f->fair.p, 6);
+	put_known(&o, f->fair.p, 6, !t->partial);
 	json_key(&o, "latency_ms");
 	json_open(&o, '{');
 	put_ms(&o, "p50", f->p50);
@@ -337,7 +388,7 @@ static int
 summarise(struct show *s)
 {
 	const struct call *call = s->call;
-	struct tally t = { .sets = &s->sets };
+	struct tally t = { .sets = &s->sets, .partial = call->filter.key || call->filter.status };
 	struct buf out = BUF(TEXT_MAX);
 	struct tally_figures figures;
 	struct trace_back b;
@@ -354,6 +405,8 @@ summarise(struct show *s)
 			tally_add(&t, &l);
 		trace_line_free(&l);
 	}
+	if (t.total == 0 && call->filter.key)
+		say_no_key(s);
 	if (tally_figures(&t, &figures) < 0)
 		out.bad = true;
 	else if (call->json)
@@ -398,7 +451,7 @@ find_request(struct show *s, const char *id, struct fail *f)
 	while (count < 2 && trace_back_next(&b, &line)) {
 		if (!read_line(s, &l, line))
 			continue;
-		if (l.request_id && str_starts(str_from(l.request_id), id) && ++count == 1)
+		if (l.request_id && strncasecmp(l.request_id, id, strlen(id)) == 0 && ++count == 1)
 			found = str_dup(line);
 		trace_line_free(&l);
 		if (count && strlen(id) == DIGEST_ID_SIZE - 1)
@@ -489,8 +542,10 @@ complete(struct call *call)
 		return program_usage(NAME, call->verify ? "--verify is about the whole trace: %s does not go with it" :
 		    call->why ? "--why is about one request: %s does not go with it" :
 				"--summary is about all requests, or with --window N the last N: %s does not go with it", other);
+	if (call->all && call->lines)
+		return program_usage(NAME, "--all and --lines are two answers; give one");
 	if (call->why && (strlen(call->why) < 4 || strlen(call->why) >= DIGEST_ID_SIZE ||
-	    strspn(call->why, "0123456789abcdef") != strlen(call->why)))
+	    strspn(call->why, "0123456789abcdefABCDEF") != strlen(call->why)))
 		return program_usage(NAME, "--why %.40s: an id has 32 hex digits; give at least the first four", call->why);
 	if (call->filter.status && !trace_filter_is_status(call->filter.status))
 		return program_usage(NAME, "--status %.40s: write a status as 429 or 4xx, or one of: error, none",
@@ -516,7 +571,7 @@ answer(struct show *s)
 		return summarise(s);
 	if (call->why)
 		return tell_why(s);
-	if (!call->no_follow && !call->json && !call->plain && !s->c->plain && s->look.terminal &&
+	if (!call->follow && !call->no_follow && !call->json && !call->plain && !s->c->plain && s->look.terminal &&
 	    (code = screen_run(s->c, &call->filter, call->window_count, s->look.colour)) >= 0)
 		return code;
 	return show_lines(s);
@@ -525,7 +580,7 @@ answer(struct show *s)
 int
 main(int argc, char **argv)
 {
-	struct program_call line = { .name = NAME, .usage = usage, .letters = ":hn:", .options = options };
+	struct program_call line = { .name = NAME, .usage = usage, .letters = ":fhn:", .options = options };
 	struct call call = { 0 };
 	struct show s = { .call = &call };
 	struct config c;
@@ -557,6 +612,9 @@ main(int argc, char **argv)
 			call.no_color = true;
 			break;
 		case 'f':
+			call.follow = true;
+			break;
+		case OPT_NO_FOLLOW:
 			call.no_follow = true;
 			break;
 		case 'n':

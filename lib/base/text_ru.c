@@ -764,6 +764,10 @@ const struct text_entry text_ru[] = {
 	    "  -h, --help     эта справка\n" } },
 
 	/* bin/kmi-trace.c */
+	{ "no request was of a key %s; did you mean %s?",
+	  { "запросов с ключом %s нет; возможно, имелся в виду %s?" } },
+	{ "no request was of a key %s", { "запросов с ключом %s нет" } },
+	{ "--all and --lines are two answers; give one", { "--all и --lines — два ответа; укажите один" } },
 	{ "--verify is about the whole trace: %s does not go with it",
 	  { "--verify проверяет всю трассировку: %s с ним не сочетается" } },
 	{ "--why is about one request: %s does not go with it",
@@ -790,7 +794,8 @@ const struct text_entry text_ru[] = {
 	{ "--status %.40s: write a status as 429 or 4xx, or one of: error, none",
 	  { "--status %.40s: статус пишут как 429 или 4xx либо error, none" } },
 	{ "usage: kmi trace [--lines N | --all] [--since TIME] [--key LABEL]\n"
-	  "                 [--status STATUS] [--no-follow] [--window N] [--json | --plain]\n"
+	  "                 [--status STATUS] [--follow | --no-follow] [--window N]\n"
+	  "                 [--json | --plain]\n"
 	  "       kmi trace --summary [--since TIME] [--key LABEL] [--status STATUS]\n"
 	  "                 [--window N] [--json | --plain]\n"
 	  "       kmi trace --verify [--json]\n"
@@ -805,6 +810,7 @@ const struct text_entry text_ru[] = {
 	  "                   2026-01-31T10:00:00Z\n"
 	  "      --key LABEL  only requests that this key answered or was tried for\n"
 	  "      --status S   only this status: 429, 4xx, error, none\n"
+	  "  -f, --follow     line by line, also on a terminal\n"
 	  "      --no-follow  print what there is, and end\n"
 	  "      --window N   figures are of the last N requests (live: 200; summary: all)\n"
 	  "      --summary    totals, latency, and how fairly keys were chosen\n"
@@ -814,7 +820,7 @@ const struct text_entry text_ru[] = {
 	  "      --plain      no colours and no screen\n"
 	  "  -h, --help       this text\n",
 	  { "использование: kmi trace [--lines N | --all] [--since СРОК] [--key МЕТКА]\n"
-	    "                   [--status СТАТУС] [--no-follow] [--window N]\n"
+	    "                   [--status СТАТУС] [--follow | --no-follow] [--window N]\n"
 	    "                   [--json | --plain]\n"
 	    "               kmi trace --summary [--since СРОК] [--key МЕТКА]\n"
 	    "                   [--status СТАТУС] [--window N] [--json | --plain]\n"
@@ -831,6 +837,7 @@ const struct text_entry text_ru[] = {
 	    "      --key МЕТКА  только запросы, на которые ответил или для которых был\n"
 	    "                   испробован этот ключ\n"
 	    "      --status С   только этот статус: 429, 4xx, error, none\n"
+	    "  -f, --follow     строка за строкой, и на терминале тоже\n"
 	    "      --no-follow  напечатать, что есть, и закончить\n"
 	    "      --window N   показатели по последним N запросам (экран: 200; сводка: все)\n"
 	    "      --summary    итоги, задержки и насколько поровну выбирались ключи\n"
@@ -1975,6 +1982,7 @@ const struct text_entry text_ru[] = {
 	{ "free %s", { "освободится %s" } },
 
 	/* lib/show/trace_text.c */
+	{ "none: only some of the requests are looked at", { "нет: рассмотрена лишь часть запросов" } },
 	{ "  %lld attempts", { "  %lld попытка", "  %lld попытки", "  %lld попыток" } },
 	{ "no key was fit", { "пригодных ключей не было" } },
 	{ "%lld keys were fit",

@@ -43,7 +43,7 @@ add_choice(struct tally *t, const struct trace_line *l)
 	char **labels;
 	size_t count;
 
-	if (l->rotation_index < 0 || !l->attempt_count || !l->attempts[0].label)
+	if (t->partial || l->rotation_index < 0 || !l->attempt_count || !l->attempts[0].label)
 		return;
 	if (l->eligible.set && t->among && strcmp(t->among, l->eligible.set) == 0) {
 		t->waiting++;
@@ -108,5 +108,5 @@ tally_free(struct tally *t)
 	fairness_free(&t->answers);
 	free(t->latency);
 	forget_set(t);
-	*t = (struct tally){ .sets = t->sets };
+	*t = (struct tally){ .sets = t->sets, .partial = t->partial };
 }

@@ -144,6 +144,7 @@ count_up(struct screen *s)
 		return;
 	tally_free(&s->tally);
 	s->tally.sets = &s->sets;
+	s->tally.partial = s->filter.key || s->filter.status || s->filter.text;
 	for (size_t i = 0; i < s->count && n < s->window; i++)
 		if (trace_filter_takes(&s->filter, &entry_at(s, i)->line)) {
 			tally_add(&s->tally, &entry_at(s, i)->line);
@@ -233,7 +234,7 @@ draw_top(struct screen *s)
 	trace_text_latency(&row, &s->figures);
 	put_pieces(2, TONE_NONE, &row);
 	buf_puts(&row, _("confidence  "));
-	trace_text_confidence(&row, &s->figures);
+	trace_text_confidence(&row, &s->tally, &s->figures);
 	put_pieces(3, s->figures.fair.confidence >= 95 ? TONE_GOOD : s->figures.fair.confidence >= 0 ? TONE_WARN : TONE_NONE, &row);
 	buf_free(&row);
 }

@@ -333,9 +333,11 @@ trace_text_latency(struct buf *out, const struct tally_figures *f)
 }
 
 void
-trace_text_confidence(struct buf *out, const struct tally_figures *f)
+trace_text_confidence(struct buf *out, const struct tally *t, const struct tally_figures *f)
 {
-	if (f->fair.confidence < 0)
+	if (t->partial)
+		buf_puts(out, _("none: only some of the requests are looked at"));
+	else if (f->fair.confidence < 0)
 		buf_puts(out, _("none: no request was given out by rotation"));
 	else
 		buf_printf(out, _("%.1f %%  (chi-square p %.3f)"), f->fair.confidence, f->fair.p);
@@ -400,7 +402,7 @@ trace_text_summary(struct buf *out, const struct look *look, const struct tally 
 	buf_puts(out, _("\nlatency     "));
 	trace_text_latency(out, f);
 	buf_puts(out, _("\nconfidence  "));
-	trace_text_confidence(out, f);
+	trace_text_confidence(out, t, f);
 	buf_puts(out, "\n");
 	if (t->choices.count || t->answers.count) {
 		buf_putc(out, '\n');

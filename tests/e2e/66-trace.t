@@ -28,6 +28,11 @@ trace --no-follow --json --lines 20
 ok "--json: the lines as they are" cmp -s "$D/out" "$D/whole"
 trace --no-follow --key a --json --all
 is "$(jq -s 'length > 2 and all(.attempts | any(.label == "a"))' "$D/out")" true "--key"
+trace --no-follow --key A
+is "$code$OUT" 0 "a key that nobody has: nothing"
+has "$ERR" "no request was of a key A; did you mean a?" "and it is said, with the nearest"
+trace --summary --key zzzzzz
+has "$ERR" "no request was of a key zzzzzz" "in the summary, too"
 trace --no-follow --status 5xx --all
 is "$code$OUT" 0 "--status: no answer was a 5xx"
 trace --no-follow --status 2xx --since 10m
@@ -60,6 +65,8 @@ trace --summary --lines 5
 is "$code $(grep -c -e '--window N' "$D/err")" '2 1' "--summary with --lines: --window is meant"
 trace --lines x
 is "$code" 2 "a number that is none"
+trace --no-follow --all --lines 5
+is "$code $(grep -c 'give one' "$D/err")" '2 1' "all, and five"
 
 # ---- hostile bytes
 printf '%s\n' '{"ts": "2026-02-02 15:30:00 +0300", "method": "GET\u001b[2J", "endpoint": "/\u009b31m\u0007", "status": 200}' >>"$TR"
@@ -78,6 +85,47 @@ is "$(jq -c '[.total, (.counts | add), (.choices | map(.chosen) | add), .statuse
 is "$(jq '.chi_square_p > 0.9 and .latency_ms.p50 >= 0 and .latency_ms.p50 <= .latency_ms.max' "$D/out")" true "figures"
 trace --summary --window 5 --json
 is "$(jq -c '[.total, .window, .warming_up]' "$D/out")" '[5,5,false]' "--window: the last five"
+trace --summary --key a --json
+is "$(jq -c '[.total > 2, .confidence, .chi_square_p]' "$D/out")" '[true,null,null]' "of one key's requests no confidence is told: they are its own"
+trace --summary --status 2xx
+has "$OUT" "none: only some of the requests are looked at" "nor of some statuses"
+# figure WHAT CONFIDENCE-IS: 600 choices as a chooser of that kind would make them
+figure() {
+	python3 - "$1" >"$TR" <<-'P'
+	import json, random, sys, time
+	random.seed(7)
+	kind, turn = sys.argv[1], 0
+	for i in range(600):
+	    keys = [k for k in "abcde" if not (k == "c" and 100 <= i < 400)]	# c is in cooldown for half of the time
+	    if kind == "many":
+	        keys = ["k%02d" % n for n in range(12)]
+	    label = keys[turn % len(keys)]
+	    if kind == "first":
+	        label = keys[0]
+	    elif kind == "never-e":
+	        label = keys[turn % (len(keys) - 1)]
+	    elif kind == "twice-a":
+	        label = (keys + ["a"])[turn % (len(keys) + 1)]
+	    elif kind == "in-spite":
+	        label = "abcde"[turn % 5]
+	    elif kind == "dice":
+	        label = random.choice(keys)
+	    turn += 1
+	    print(json.dumps({"ts": time.strftime("%Y-%m-%d %H:%M:%S +0000", time.gmtime()), "request_id": "%032x" % i, "key_label": label,
+	        "account": label, "status": 200, "rotation_index": i, "eligible": keys, "passed": 0, "latency_ms": 1,
+	        "attempts": [{"label": label, "account": label, "choice": "turn", "status": 200, "verdict": "ok", "ms": 1}]}))
+	P
+	trace --summary --json
+	is "$(jq "$2" "$D/out")" true "$1: $2 ($(jq -c '[.confidence, .chi_square_p]' "$D/out"))"
+}
+figure fair '.confidence > 99 and .chi_square_p > 0.99'
+figure many '.confidence == 100 and .chi_square_p > 0.99'
+figure dice '.confidence > 90 and .chi_square_p > 0.01'
+figure first '.confidence < 30 and .chi_square_p < 0.001'
+figure never-e '.confidence < 80 and .chi_square_p < 0.001'
+figure twice-a '.confidence < 90 and .chi_square_p < 0.001'
+figure in-spite '.confidence < 92 and .chi_square_p < 0.001'
+cp "$D/whole" "$TR"
 trace --summary --window 50
 has "$OUT" 'warming up 20/50' "not enough for a window, yet"
 
@@ -150,6 +198,8 @@ for part in '5 keys were fit: a, b, c, d, e' 'attempt 1: c, its turn' '500, a fa
 	'200, served' 'the client got 200' 'the choice was right'; do
 	has "$OUT" "$part" "told: $part"
 done
+trace --why "$(echo "${id:0:10}" | tr a-f A-F)"
+is "$code" 0 "in capitals, too"
 trace --why ffffffffffff
 is "$code" 1 "no such request"
 trace --why 'x; rm'

@@ -101,9 +101,12 @@ ok "TERM=dumb: lines" until_true 10 shows /after-rotation
 ok "no screen" hides 'q quit'
 ok "not wider than the window" test "$(page | wc -l)" -le 24
 mux kill-session -t t
-mux new-session -d -s t -x 80 -y 24 "$BIN/kmi-trace --plain --lines 2; sleep 60"
-ok "--plain: lines" until_true 10 shows /after-rotation
-mux kill-session -t t
+for option in --plain --follow -f; do
+	mux new-session -d -s t -x 80 -y 24 "$BIN/kmi-trace $option --lines 2; sleep 60"
+	ok "$option: lines" until_true 10 shows /after-rotation
+	ok "$option: no screen" hides 'q quit'
+	mux kill-session -t t
+done
 mux new-session -d -s t -x 80 -y 24 "$BIN/kmi-trace; echo ended \$?; sleep 60"
 until_true 10 shows 'q quit'
 kill -TERM "$(pgrep -P "$(mux display-message -p -t t '#{pane_pid}')" -x kmi-trace)"
