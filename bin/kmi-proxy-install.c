@@ -46,8 +46,8 @@ static const char usage[] =
     "  -h, --help    this text\n";
 
 /* Everything of ours that a manager may run; stopped, sockets before what they start. */
-static const char *const startable[] = { "kmi-proxy.socket", "kmi-proxy-pool.socket", "kmi-tls.socket", "kmi-health.timer",
-	"kmi-proxy-pool.service", "kmi-tls.service", NULL };
+static const char *const startable[] = { "kmi-proxy.socket", "kmi-proxy-pool.socket", "kmi-proxy-tls.socket", "kmi-tls.socket",
+	"kmi-health.timer", "kmi-proxy-pool.service", "kmi-tls.service", NULL };
 
 struct manager {
 	const struct config *c;
@@ -55,9 +55,11 @@ struct manager {
 	char source[PATH_MAX];	/* where our units lie */
 	char programs[PATH_MAX];	/* and the programs that they start */
 	char target[PATH_MAX];	/* where units and drop-ins of an administrator go */
+	char besides[PATH_MAX + 20];	/* what the drop-ins of the services say that is not in the units */
 	bool found_there;	/* the manager reads `source` itself */
 	bool changed;		/* the manager has to read units again */
 	bool moved;		/* a socket that listens has another address now */
+	bool tls_changed;	/* what kmi-tls is started with */
 };
 
 /* ---- where things are --------------------------------------------------------------------------------------- */
@@ -270,18 +272,15 @@ put_address(struct manager *m, const char *unit, const struct listen_address *a,
 	return rc;
 }
 
-/* A user's service may write only what it is told: another state folder has to be named. */
+/* A user's service may write only what it is told: another state folder has to be named. Empty: it is the usual one. */
 static int
-put_state_folder(struct manager *m, struct fail *f)
+find_state_folder(struct manager *m, struct fail *f)
 {
-	static const char *const services[] = { "kmi-proxy@.service", "kmi-proxy-pool.service", "kmi-health.service",
-		"kmi-tls.service" };
-	char *usual = file_expand("~/.kmi"), text[PATH_MAX + 64];
+	char *usual = file_expand("~/.kmi");
 	int rc = usual ? file_mkdirs(m->c->state_dir, f) : fail_memory(f);
 
-	snprintf(text, sizeof(text), "[Service]\nReadWritePaths=%s\n", m->c->state_dir);
-	for (size_t i = 0; rc == 0 && i < sizeof(services) / sizeof(*services); i++)
-		rc = put_drop_in(m, services[i], strcmp(usual, m->c->state_dir) == 0 ? "" : text, f);
+	if (rc == 0 && strcmp(usual, m->c->state_dir) != 0)
+		snprintf(m->besides, sizeof(m->besides), "ReadWritePaths=%s\n", m->c->state_dir);
 	/* It is named in the units, and must be there. */
 	if (rc == 0)
 		rc = file_mkdirs(usual, f);
@@ -293,14 +292,54 @@ put_state_folder(struct manager *m, struct fail *f)
  * The sandbox of a machine's service knows no users but its own and root. Where the user at a unix socket counts, it has to
  * know all.
  */
-static int
-put_users(struct manager *m, struct fail *f)
+static void
+find_users(struct manager *m)
 {
-	static const char *const services[] = { "kmi-proxy@.service", "kmi-proxy-pool.service", "kmi-tls.service" };
+	if (m->c->proxy_unix_users[0])
+		snprintf(m->besides, sizeof(m->besides), "PrivateUsers=no\n");
+}
+
+/* kmi-health is asked by nobody, so it is only the folder that it has to know. */
+static int
+put_besides(struct manager *m, struct fail *f)
+{
+	static const char *const services[] = { "kmi-proxy@.service", "kmi-proxy-pool.service", "kmi-health.service" };
+	size_t count = m->user ? 3 : 2;
+	char text[sizeof(m->besides) + 16] = "";
 	int rc = 0;
 
-	for (size_t i = 0; rc == 0 && i < sizeof(services) / sizeof(*services); i++)
-		rc = put_drop_in(m, services[i], m->c->proxy_unix_users[0] ? "[Service]\nPrivateUsers=no\n" : "", f);
+	if (*m->besides)
+		snprintf(text, sizeof(text), "[Service]\n%s", m->besides);
+	for (size_t i = 0; rc == 0 && i < count; i++)
+		rc = put_drop_in(m, services[i], text, f);
+	return rc;
+}
+
+/* Whether kmi-tls is to use the pool that there is, instead of one of its own. Who has named another one knows better. */
+static bool
+shares_pool(const struct manager *m)
+{
+	return m->tls && m->pool && !config_listen_is_tls(m->c) && !*m->c->proxy_tls_pool;
+}
+
+/* With a pool behind it that is another service, kmi-tls need not even see a key. */
+static int
+put_tls(struct manager *m, struct fail *f)
+{
+	char text[sizeof(m->besides) + 400] = "", pool[300] = "";
+	bool before = m->changed;
+	int rc;
+
+	if (shares_pool(m))
+		snprintf(pool, sizeof(pool), "Environment=KMI_PROXY_TLS_POOL=%s/kmi-proxy-tls.sock\nInaccessiblePaths=%s\n",
+		    m->user ? "%t" : "/run", m->user ? "-%h/.kimi/_auths" : "-" KMI_ETC "/auths -/var/lib/kmi");
+	if (*pool || *m->besides)
+		snprintf(text, sizeof(text), "%s[Service]\n%s%s",
+		    *pool ? "[Unit]\nWants=kmi-proxy-pool.socket\nAfter=kmi-proxy-tls.socket\n\n" : "", m->besides, pool);
+	m->changed = false;
+	rc = put_drop_in(m, "kmi-tls.service", text, f);
+	m->tls_changed = m->changed;
+	m->changed = m->changed || before;
 	return rc;
 }
 
@@ -431,7 +470,11 @@ put_in_place(struct manager *m, struct fail *f)
 
 	if (!m->user && prepare_machine(f) < 0)
 		return -1;
-	if (put_units(m, f) < 0 || (m->user ? put_state_folder(m, f) : put_users(m, f)) < 0)
+	if (m->user && find_state_folder(m, f) < 0)
+		return -1;
+	if (!m->user)
+		find_users(m);
+	if (put_units(m, f) < 0 || put_besides(m, f) < 0 || put_tls(m, f) < 0)
 		return -1;
 	if (!config_listen_is_tls(m->c) && put_address(m, socket, &m->c->listen, "127.0.0.1:54123", f) < 0)
 		return -1;
@@ -488,12 +531,14 @@ switch_over(struct manager *m, struct fail *f)
 	if (!config_listen_is_tls(m->c) && switch_on(m, m->pool ? "kmi-proxy-pool.socket" : "kmi-proxy.socket", f) < 0)
 		return -1;
 	/* Warm from the start, and a wrong setting shows now. */
-	if (m->pool && systemctl(m->user, SYSTEMCTL_LOUD, "start", "kmi-proxy-pool.service", NULL) < 0) {
+	if (m->pool && !config_listen_is_tls(m->c) && systemctl(m->user, SYSTEMCTL_LOUD, "start", "kmi-proxy-pool.service", NULL) < 0) {
 		fail_set(f, FAIL_SYSTEM, "the pool does not start");
 		return fail_hint(f, "kmi proxy-logs tells why");
 	}
 	if (m->tls && switch_on(m, "kmi-tls.socket", f) < 0)
 		return -1;
+	if (m->tls_changed && systemctl(m->user, SYSTEMCTL_LOUD, "try-restart", "kmi-tls.service", NULL) < 0)
+		return fail_set(f, FAIL_SYSTEM, "%s could not be started", "kmi-tls.service");
 	if (program_beside("kmi-health", health, sizeof(health), NULL) == 0)
 		return switch_on(m, "kmi-health.timer", f);
 	return 0;
@@ -509,6 +554,11 @@ install(struct manager *m)
 	if (m->tls && !config_has_tls(m->c)) {
 		fail_set(&f, FAIL_USAGE, "--tls needs KMI_PROXY_TLS_CERT and KMI_PROXY_TLS_KEY");
 		fail_hint(&f, "kmi tls selfsigned makes a first certificate");
+		return program_fail(name, &f);
+	}
+	if (!m->tls && config_listen_is_tls(m->c)) {
+		fail_set(&f, FAIL_USAGE, "with a certificate and no KMI_PROXY_TLS_LISTEN, %s is to speak TLS", m->c->proxy_listen);
+		fail_hint(&f, "give --tls, or an address of its own for TLS with KMI_PROXY_TLS_LISTEN");
 		return program_fail(name, &f);
 	}
 	if (find_places(m, &f) < 0 || check_address(m, &f) < 0)

@@ -32,6 +32,13 @@ service_of(const struct superserver *by)
 	    strcmp(by->unit, "kmi-proxy-pool.socket") == 0 ? "kmi-proxy-pool.service" : NULL;
 }
 
+/* kmi-tls beside it, which is started, stopped and renewed with it. */
+static bool
+has_tls(const struct superserver *by, const char *state)
+{
+	return strcmp(by->unit, "kmi-tls.socket") != 0 && systemctl_is(by->user, state, "kmi-tls.socket");
+}
+
 static int
 refused(const struct superserver *by)
 {
@@ -53,6 +60,8 @@ start_systemd(const struct config *c, const struct superserver *by)
 	}
 	if (systemctl(by->user, SYSTEMCTL_LOUD, "start", by->unit, service, NULL) < 0)
 		return refused(by);
+	if (has_tls(by, "enabled"))
+		systemctl(by->user, SYSTEMCTL_LOUD, "start", "kmi-tls.socket", NULL);
 	event_audit(c, "proxy_start", "listen", c->proxy_listen, "unit", by->unit, NULL);
 	program_say("The proxy runs: systemd holds %s (%s).\n", c->proxy_listen, by->unit);
 	return 0;
@@ -67,6 +76,8 @@ stop_systemd(const struct config *c, const struct superserver *by)
 		program_say("The proxy does not run.\n");
 		return 0;
 	}
+	if (has_tls(by, "active"))
+		systemctl(by->user, SYSTEMCTL_LOUD, "stop", "kmi-tls.socket", "kmi-tls.service", NULL);
 	if (systemctl(by->user, SYSTEMCTL_LOUD, "stop", by->unit, service, NULL) < 0)
 		return refused(by);
 	/* Answers in hand are finished; connections at rest are closed. */
@@ -84,6 +95,8 @@ restart_systemd(const struct config *c, const struct superserver *by)
 
 	if (!by->running)
 		return start_systemd(c, by);
+	if (has_tls(by, "active"))
+		systemctl(by->user, SYSTEMCTL_LOUD, "reload-or-restart", "kmi-tls.service", NULL);
 	if (!service) {
 		program_say("Nothing to restart: every connection starts a new process, with the settings as they are then.\n");
 		return 0;
@@ -100,7 +113,7 @@ static int
 logs_systemd(const struct superserver *by, const char *lines, const char *since, bool follow)
 {
 	const char *field = by->user ? "USER_UNIT" : "UNIT", *argv[ARGUMENTS_MAX] = { "journalctl" };
-	char units[4][64], span[40];
+	char units[5][64], span[40];
 	struct fail f;
 	int n = 1;
 
@@ -116,9 +129,9 @@ logs_systemd(const struct superserver *by, const char *lines, const char *since,
 	argv[n++] = follow ? "--follow" : "--no-pager";
 	argv[n++] = "SYSLOG_IDENTIFIER=kmi";
 	/* And what the manager says of the units themselves. */
-	for (size_t i = 0; i < 4; i++) {
+	for (size_t i = 0; i < 5; i++) {
 		static const char *const told[] = { "kmi-proxy.socket", "kmi-proxy-pool.socket", "kmi-proxy-pool.service",
-			"kmi-tls.service" };
+			"kmi-tls.socket", "kmi-tls.service" };
 
 		snprintf(units[i], sizeof(units[i]), "%s=%s", field, told[i]);
 		argv[n++] = "+";

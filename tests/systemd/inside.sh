@@ -6,6 +6,8 @@ exec 2>&1
 set -u
 cd /kmi-test
 ulimit -n 8192
+# Thousands of clients take ports of their own, and not those that somebody is to listen on.
+echo 54123,54443,54998,54999 >/proc/sys/net/ipv4/ip_local_reserved_ports
 n=0 failed=0
 ok() { local name=$1; shift; n=$((n + 1)); if "$@" >/dev/null 2>&1; then echo "ok $n - $name"; else echo "not ok $n - $name"; failed=$((failed + 1)); echo "# failed: $*"; fi; }
 is() { n=$((n + 1)); if [ "$1" = "$2" ]; then echo "ok $n - $3"; else echo "not ok $n - $3"; failed=$((failed + 1)); printf '%s\n' "got:  $1" "want: $2" | sed 's/^/# /'; fi; }
@@ -54,7 +56,6 @@ chmod -R a+rX /kmi-test/certs
 mkdir -p rec
 python3 fakekimi.py --cert certs/server.pem --key certs/server.key --record rec --script script.json --port-file port 2>fake.err & FAKE=$!
 until_true 10 test -s port
-echo '[{"path": "/slow", "do": {"sse": {"count": 30, "interval_ms": 100, "size": 16}}}]' >script.json
 for k in a b; do
 	echo "KMI_API_KEY=sk-fake-secret-of-$k-0123456789" >/etc/kmi/auths/$k.env
 	chgrp kmi /etc/kmi/auths/$k.env; chmod 640 /etc/kmi/auths/$k.env
@@ -67,6 +68,23 @@ AUTH="Authorization: Bearer token-that-is-secret-0123456789"
 is "$(code $U/models)" 401 "settings count with the next connection"
 is "$(code -H "$AUTH" $U/models)" 200 "a request goes upstream"
 is "$(tail -n 1 rec/log.jsonl | jq -r .key)" sk-fake-secret-of-a-0123456789 "with the first key"
+
+part "a queue, and a wrong setting, with a process a connection"
+echo '[{"path": "/wait", "do": {"delay_ms": 300, "body": "ok"}}, {"path": "/slow", "do": {"sse": {"count": 30, "interval_ms": 100, "size": 16}}}]' >script.json
+set_env KMI_PROXY_MAX_CONNECTIONS 4
+is "$(burst -H "$AUTH" -c 40 -n 40 $U/wait)" "40 of 40, 0 errors" "forty at once, with four places: all are answered"
+most=$(grep /wait rec/log.jsonl | jq -sc '. as $all | map(. as $one | [$all[] | select(.t_start <= $one.t_start and .t_end > $one.t_start)] | length) | max')
+is "$most" 4 "never more than four at the upstream"
+set_env KMI_PROXY_MAX_CONNECTIONS
+since=$(date +%s); sleep 1; before=$(journal -b | wc -l)
+set_env KMI_PROXY_RETRY_MAX many
+./load -K -c 10 -n 60 -t 60 --json $U/models >load.json
+is "$(jq -c .status load.json) $(errors)" '{"503":60} 0' "a wrong setting: every client is told"
+is "$(journal -t kmi --since @$((since + 1)) | grep -c 'error: KMI_PROXY_RETRY_MAX is "many" (/etc/kmi/kmi.env, line') $(($(journal -b | wc -l) - before))" "1 1" \
+	"one line in the journal, and none beside it"
+is "$(systemctl --failed --no-legend | grep kmi) $(systemctl list-units --all --no-legend 'kmi-proxy@*' | grep -c failed)" " 0" "no failed units"
+set_env KMI_PROXY_RETRY_MAX
+is "$(code -H "$AUTH" $U/models)" 200 "put right, it serves"
 
 part "the pool"
 said=$(kmi proxy install --system --pool); is $? 0 "kmi proxy install --pool"
@@ -90,9 +108,12 @@ wait $L; is "$(errors)" 0 "not one request of $(jq .requests load.json) failed"
 wait $S; is "$(grep -c '^data: {' slow) $(grep . slow | tail -n 1)" "32 data: [DONE]" "a running answer is whole"
 
 part "the pool's parent is killed"
-./load -K -c 4 -d 2 -t 30 -H "$AUTH" --json $U/models >load.json & L=$!
-sleep 0.7; kill -9 "$(systemctl show -P MainPID kmi-proxy-pool.service)"
-wait $L; ok "few fail: $(errors) of $(jq .requests load.json)" test "$(errors)" -le 8
+curl -sN -m 60 -H "$AUTH" -d '{"stream": true}' $U/slow >slow & S=$!
+until_true 10 grep -q data: slow
+./load -K -c 4 -d 3 -t 30 -H "$AUTH" --json $U/models >load.json & L=$!
+for i in 1 2 3; do sleep 0.8; kill -9 "$(systemctl show -P MainPID kmi-proxy-pool.service)"; done
+wait $L; is "$(errors)" 0 "three times: not one of $(jq .requests load.json) requests fails"
+wait $S; is "$(grep -c '^data: {' slow) $(grep . slow | tail -n 1)" "32 data: [DONE]" "a running answer is whole"
 is "$(code -H "$AUTH" $U/models)" 200 "it serves again"
 
 part "a wrong setting"
@@ -150,8 +171,20 @@ set_env KMI_PROXY_TLS_LISTEN 127.0.0.1:54443
 kmi proxy install --system --pool --tls >said; is $? 0 "kmi proxy install --tls"
 T=https://localhost:54443/kmi-rotor/v1
 is "$(code --cacert /etc/kmi/cert.pem -H "$AUTH" $T/models) $(code -H "$AUTH" $U/models)" "200 200" "it serves with and without"
+tls() { code --cacert /etc/kmi/cert.pem -H "$AUTH" $T/models; }
 systemctl restart kmi-tls.service; systemctl reload kmi-tls.service
-is "$(code --cacert /etc/kmi/cert.pem -H "$AUTH" $T/models)" 200 "restarted and reloaded as well"
+is "$(tls)" 200 "restarted and reloaded as well"
+is "$(systemctl is-active kmi-proxy-tls.socket) $(pgrep -c -P "$(systemctl show -P MainPID kmi-tls.service)" kmi-handle)" "active 0" "with the pool that there is, and none of its own"
+ok "it cannot see a key" eval '! nsenter -t "$(systemctl show -P MainPID kmi-tls.service)" -m cat /etc/kmi/auths/a.env'
+kill -9 "$(systemctl show -P MainPID kmi-proxy-pool.service)"
+is "$(tls)" 200 "the pool's parent is killed: the client waits"
+kmi proxy install --system --pool --tls >said; is "$? $(grep -c 'wrote\|made\|started  ' said)" "0 0" "install again changes nothing"
+kmi proxy-stop >said; is "$? $(tls) $(code $U/models)" "0 000 000" "kmi proxy-stop stops both"
+kmi proxy >said; is "$? $(tls) $(code -H "$AUTH" $U/models)" "0 200 200" "kmi proxy starts both"
+kmi proxy-restart >said; is "$? $(tls)" "0 200" "kmi proxy-restart"
+kmi proxy install --system --tls >said; is "$? $(tls) $(code -H "$AUTH" $U/models)" "0 200 200" "TLS with a process a connection beside it"
+is "$(systemctl is-active kmi-proxy-tls.socket) $(pgrep -c -P "$(systemctl show -P MainPID kmi-tls.service)" kmi-handle)" "inactive 1" "has a pool of its own"
+kmi proxy install --system --pool --tls >said; is "$? $(tls)" "0 200" "and back"
 
 part "the timer"
 mkdir -p /run/systemd/system/kmi-health.timer.d
@@ -184,6 +217,13 @@ ok "sandboxed: no new privileges, filtered, no way to write at home" eval "grep 
 ok "it may write its state" test -s /home/tester/.kmi/state.json
 ok "and nothing else at home" eval "! nsenter -t $pid -m -U --preserve-credentials touch /home/tester/stain"
 (cd /home/tester && as kmi proxy-restart) >said; is "$? $(code $V/models)" "0 200" "kmi proxy-restart"
+as kmi tls selfsigned --name localhost /home/tester/cert.pem /home/tester/key.pem >/dev/null 2>&1
+printf '%s = "%s"\n' proxy_tls_cert /home/tester/cert.pem proxy_tls_key /home/tester/key.pem proxy_tls_listen 127.0.0.1:54998 \
+	>>/home/tester/.kmi/kmi.config.toml
+(cd /home/tester && as kmi proxy install --user --pool --tls) >said
+is "$? $(code --cacert /home/tester/cert.pem https://localhost:54998/kmi-rotor/v1/models) $(code $V/models)" "0 200 200" "with TLS before the pool"
+pid=$(as systemctl --user show -P MainPID kmi-tls.service)
+is "$(pgrep -c -P "$pid" kmi-handle)" 0 "and none of its own"
 (cd /home/tester && as kmi proxy uninstall) >said; is $? 0 "kmi proxy uninstall"
 is "$(find /home/tester/.config/systemd -name '*kmi*' 2>/dev/null)" "" "nothing of it is left"
 is "$(code $V/models)" 000 "nobody answers there"
