@@ -295,7 +295,7 @@ serve_request(struct connection *k)
 {
 	struct serve *s = k->serve;
 	struct buf cors = BUF(8192);
-	struct refusal no = { 0 };
+	struct refusal no = { 0 }, nowhere;
 	struct place place = { 0 };
 	char message[512];
 	int64_t before = (int64_t)k->conn.bytes_out;
@@ -310,6 +310,8 @@ serve_request(struct connection *k)
 		.keep = false,
 		.trace = { .connect_ms = -1, .ttfb_ms = -1, .wait_ms = 0, .rotation_index = -1, .passed = -1 },
 	};
+	/* The trace names the path also of who may not talk. */
+	bool below = find_path(s->config, &k->request, &x.path, &nowhere, message);
 	enum access_verdict access = access_judge(&k->peer, &k->request, s->config, &no);
 
 	digest_random(x.trace.request_id);
@@ -319,8 +321,8 @@ serve_request(struct connection *k)
 		refuse_access(k, &x, &no);
 	} else if (access == ACCESS_PREFLIGHT) {
 		preflight(&x);
-	} else if (!find_path(s->config, &k->request, &x.path, &no, message)) {
-		exchange_refuse(&x, &no, 0, (struct str){ 0 });
+	} else if (!below) {
+		exchange_refuse(&x, &nowhere, 0, (struct str){ 0 });
 	} else if (find_place(k, &x, &place)) {
 		send_continue(k);
 		switch (read_until(k, REQUEST_DONE, &no)) {

@@ -63,6 +63,8 @@ pool_start KMI_PROXY_TOKEN=fake-token-0123456789
 ask /models
 is "$CODE" 401 "a token is set: without it 401"
 has "$(cat "$D/head")" "WWW-Authenticate" "that says how"
+ok "it has its line" trace_wait 1
+is "$(trace_last endpoint) $(trace_last error_code)" "/models invalid_proxy_token" "with the path below the base path, as every other"
 ask /models -H 'Authorization: Bearer wrong'
 is "$CODE" 401 "a wrong one: 401"
 ask /models -H 'Authorization: Bearer fake-token-0123456789'
