@@ -154,16 +154,19 @@ print_json(const struct report *r, struct buf *out)
 static void
 print_lifted(const struct lifted *l, struct buf *out, time_t now)
 {
-	struct buf reason = BUF(256), when = BUF(128);
+	struct buf label = BUF(4096), reason = BUF(256), when = BUF(128);
 	const char *why;
 
+	words_clean(&label, l->label);
 	words_reason(&reason, l->lock.reason);
 	words_when(&when, l->lock.until, now);
 	why = reason.n ? reason.p : _("nobody noted why");
 	if (l->lock.until >= TIME_NEVER)
-		buf_printf(out, _("%s: unlocked (%s); it was barred until somebody unlocks it\n"), l->label, why);
+		buf_printf(out, _("%s: unlocked (%s); it was barred until somebody unlocks it\n"), label.n ? label.p : "", why);
 	else
-		buf_printf(out, _("%s: unlocked (%s); it would have been free %s\n"), l->label, why, when.n ? when.p : "?");
+		buf_printf(out, _("%s: unlocked (%s); it would have been free %s\n"), label.n ? label.p : "", why,
+		    when.n ? when.p : "?");
+	buf_free(&label);
 	buf_free(&reason);
 	buf_free(&when);
 }

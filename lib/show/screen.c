@@ -7,6 +7,7 @@
 #include "books/trace_files.h"
 #include "show/look.h"
 #include "show/trace_text.h"
+#include "show/words.h"
 
 #include <ncurses.h>
 
@@ -215,11 +216,11 @@ draw_top(struct screen *s)
 		buf_printf(&row, _("the last %zu"), s->tally.total);
 	if (s->filter.text || s->filter.key || s->filter.status) {
 		buf_puts(&row, _("   only: "));
-		trace_text_clean(&row, s->filter.key);
+		words_clean(&row, s->filter.key);
 		buf_puts(&row, s->filter.key && s->filter.status ? " " : "");
-		trace_text_clean(&row, s->filter.status);
+		words_clean(&row, s->filter.status);
 		buf_puts(&row, s->filter.text && (s->filter.key || s->filter.status) ? " " : "");
-		trace_text_clean(&row, s->filter.text);
+		words_clean(&row, s->filter.text);
 	}
 	if (s->paused)
 		buf_printf(&row, _("   PAUSED, %zu new"), s->missed);

@@ -12,22 +12,6 @@
 #define LONG_MS 10000	/* from here on seconds are clearer */
 #define NAMES_MAX 16	/* of the keys a choice was made among, that many are named */
 
-void
-trace_text_clean(struct buf *out, const char *text)
-{
-	const unsigned char *p = (const unsigned char *)text;
-
-	for (; p && *p; p++) {
-		/* U+0080 to U+009F are control characters as well: some terminals obey them. */
-		if (*p == 0xc2 && p[1] >= 0x80 && p[1] <= 0x9f) {
-			buf_putc(out, '?');
-			p++;
-		} else {
-			buf_putc(out, *p < 0x20 || *p == 0x7f ? '?' : (char)*p);
-		}
-	}
-}
-
 enum tone
 trace_text_tone(const struct trace_line *l)
 {
@@ -43,7 +27,7 @@ trace_text_label(struct buf *out, const struct look *look, const char *label, in
 	struct buf clean = BUF(65536);
 	size_t n;
 
-	trace_text_clean(&clean, label ? label : "-");
+	words_clean(&clean, label ? label : "-");
 	n = window_columns(buf_view(&clean));
 	if (look->width && n > (size_t)width) {
 		look_clip(&narrow, buf_view(&clean), out);
@@ -84,22 +68,22 @@ trace_text_row(struct buf *out, const struct look *look, const struct trace_line
 	buf_printf(out, "%s  ", look_end(look, tone));
 	trace_text_label(out, look, l->key_label, row->label_width);
 	buf_printf(out, " %6lld ms  ", (long long)(l->latency_ms > 0 ? l->latency_ms : 0));
-	trace_text_clean(out, l->method);
+	words_clean(out, l->method);
 	buf_putc(out, ' ');
-	trace_text_clean(out, l->endpoint);
+	words_clean(out, l->endpoint);
 	if (l->model) {
 		buf_puts(out, "  ");
-		trace_text_clean(out, l->model);
+		words_clean(out, l->model);
 	}
 	if (l->error_code && strspn(l->error_code, "0123456789") != strlen(l->error_code)) {
 		buf_puts(out, "  ");
-		trace_text_clean(out, l->error_code);
+		words_clean(out, l->error_code);
 	}
 	if (l->attempt_count > 1)
 		buf_printf(out, text_plural(l->attempt_count, "  %lld attempt", "  %lld attempts"), (long long)l->attempt_count);
 	if (l->prompt_hint) {
 		buf_printf(out, "  %s", look_begin(look, TONE_DIM));
-		trace_text_clean(out, l->prompt_hint);
+		words_clean(out, l->prompt_hint);
 		buf_puts(out, look_end(look, TONE_DIM));
 	}
 }
@@ -117,7 +101,7 @@ put_among(struct buf *out, const struct trace_line *l, char *const *labels, size
 	    (long long)l->eligible.count);
 	for (size_t i = 0; i < count && i < NAMES_MAX; i++) {
 		buf_puts(out, i ? ", " : ": ");
-		trace_text_clean(out, labels[i]);
+		words_clean(out, labels[i]);
 	}
 	if (count > NAMES_MAX)
 		buf_puts(out, ", ...");
@@ -132,7 +116,7 @@ put_passed(struct buf *out, const struct trace_line *l, char *const *labels, siz
 	    "%lld keys were passed over, each being at a limit"), (long long)passed);
 	for (size_t i = 0; l->rotation_index >= 0 && count && i < passed && i < NAMES_MAX; i++) {
 		buf_puts(out, i ? ", " : ": ");
-		trace_text_clean(out, labels[((uint64_t)l->rotation_index + i) % count]);
+		words_clean(out, labels[((uint64_t)l->rotation_index + i) % count]);
 	}
 	if (passed > NAMES_MAX)
 		buf_puts(out, ", ...");
@@ -190,22 +174,22 @@ static void
 put_attempt(struct buf *out, const struct trace_attempt *a, int number)
 {
 	buf_printf(out, _("  attempt %d: "), number);
-	trace_text_clean(out, a->label);
+	words_clean(out, a->label);
 	if (a->account && a->label && strcmp(a->account, a->label) != 0) {
 		buf_puts(out, " (");
-		trace_text_clean(out, a->account);
+		words_clean(out, a->account);
 		buf_putc(out, ')');
 	}
 	if (*a->choice) {
 		buf_puts(out, ", ");
-		trace_text_clean(out, choice_words(a->choice));
+		words_clean(out, choice_words(a->choice));
 	}
 	buf_puts(out, "\n    -> ");
 	if (a->status)
 		buf_printf(out, "%d, ", a->status);
 	else
 		buf_puts(out, _("no answer, "));
-	trace_text_clean(out, verdict_words(a->verdict));
+	words_clean(out, verdict_words(a->verdict));
 	buf_printf(out, _(", after %lld ms\n"), (long long)(a->ms > 0 ? a->ms : 0));
 }
 
@@ -268,11 +252,11 @@ trace_text_why(struct buf *out, const struct look *look, const struct trace_line
 
 	clock_local(l->ended, ts);
 	buf_puts(out, look_begin(look, TONE_BOLD));
-	trace_text_clean(out, l->request_id);
+	words_clean(out, l->request_id);
 	buf_printf(out, "%s  ", look_end(look, TONE_BOLD));
-	trace_text_clean(out, l->method);
+	words_clean(out, l->method);
 	buf_putc(out, ' ');
-	trace_text_clean(out, l->endpoint);
+	words_clean(out, l->endpoint);
 	buf_printf(out, _("\n  ended %s\n"), ts);
 	if (l->dry_run)
 		buf_puts(out, _("  dry run: no upstream was asked\n"));
@@ -280,7 +264,7 @@ trace_text_why(struct buf *out, const struct look *look, const struct trace_line
 		put_choice(out, l, labels, count);
 	} else {
 		buf_puts(out, _("  a line of the older tool, which tells only the key: "));
-		trace_text_clean(out, l->key_label);
+		words_clean(out, l->key_label);
 		buf_putc(out, '\n');
 	}
 	if (l->status > 0)
@@ -289,7 +273,7 @@ trace_text_why(struct buf *out, const struct look *look, const struct trace_line
 		buf_puts(out, _("  the client got no answer"));
 	if (l->error_code) {
 		buf_puts(out, ", ");
-		trace_text_clean(out, l->error_code);
+		words_clean(out, l->error_code);
 	}
 	buf_putc(out, '\n');
 	put_times(out, l);
@@ -366,7 +350,7 @@ put_keys(struct buf *out, const struct look *look, const struct tally *t, const 
 		i += order <= 0;
 		j += order >= 0;
 		buf_reset(&cell);
-		trace_text_clean(&cell, chosen ? chosen->label : b->label);
+		words_clean(&cell, chosen ? chosen->label : b->label);
 		table_row(table);
 		table_add(table, cell.p, TONE_NONE);
 		table_printf(table, TONE_NONE, "%zu", order >= 0 ? b->chosen : 0);

@@ -32,7 +32,5 @@ void trace_text_classes(struct buf *out, const struct tally *t);
 void trace_text_latency(struct buf *out, const struct tally_figures *f);
 /* "confidence 98.5 % (chi-square p 0.97)", or why there is none. */
 void trace_text_confidence(struct buf *out, const struct tally *t, const struct tally_figures *f);
-/* The text without control characters; NULL is nothing. */
-void trace_text_clean(struct buf *out, const char *text);
 
 #endif

@@ -10,6 +10,22 @@
 #define YEAR (365 * DAY)
 
 void
+words_clean(struct buf *out, const char *text)
+{
+	const unsigned char *p = (const unsigned char *)text;
+
+	for (; p && *p; p++) {
+		/* U+0080 to U+009F are control characters as well: some terminals obey them. */
+		if (*p == 0xc2 && p[1] >= 0x80 && p[1] <= 0x9f) {
+			buf_putc(out, '?');
+			p++;
+		} else {
+			buf_putc(out, *p < 0x20 || *p == 0x7f ? '?' : (char)*p);
+		}
+	}
+}
+
+void
 words_span(struct buf *out, long long seconds)
 {
 	if (seconds < MINUTE) {
@@ -78,11 +94,15 @@ void
 words_reason(struct buf *out, const char *reason)
 {
 	int left, end = 0;
+	size_t from;
 
 	if (sscanf(reason, "%d %% left%n", &left, &end) == 1 && end && !reason[end]) {
 		buf_printf(out, _("%d %% left"), left);
 		return;
 	}
-	for (const char *p = text_say(reason); *p; p++)
-		buf_putc(out, *p == '_' ? ' ' : *p);
+	from = out->n;
+	words_clean(out, text_say(reason));
+	for (size_t i = from; i < out->n; i++)
+		if (out->p[i] == '_')
+			out->p[i] = ' ';
 }

@@ -13,6 +13,8 @@
 #define words_text text_say
 #define words_plural text_plural
 
+/* The text without control characters, for a terminal may obey them; NULL is nothing. */
+void words_clean(struct buf *out, const char *text);
 /* "45 s", "4 min", "2 h 5 min", "3 d 4 h", "12 y": a second unit only while it matters. */
 void words_span(struct buf *out, long long seconds);
 /* "in 4 min", "2 h ago", "now"; 0 is "never", TIME_NEVER "until unlocked". */

@@ -182,11 +182,12 @@ rm "$config.tmp.mine"
 
 # a full disk
 mkdir "$D/tiny"
+sed 's/sk-fake-.-000./sk-fake-z-000z/' "$config" >"$D/before"
 if unshare -m mount -t tmpfs -o size=64k none "$D/tiny" 2>/dev/null; then
 	unshare -m sh -c 'mount -t tmpfs -o size=64k none "$1" && cp "$2" "$1"/config.toml && cp "$2" "$1"/config.toml.bak
 		head -c 1000000 /dev/zero >"$1"/filler 2>/dev/null
 		KIMI_SHARE_DIR=$1 kmi rotate --to f; echo "$?"; cd "$1"; cmp config.toml "$2"; cmp config.toml.bak "$2"; echo *' \
-		sh "$D/tiny" "$config" >"$D/out" 2>"$D/err"
+		sh "$D/tiny" "$D/before" >"$D/out" 2>"$D/err"
 	is "$(tail -n 2 "$D/out" | tr '\n' ' ')" "1 config.toml config.toml.bak filler " "a full disk: both stay as they were, and nothing is left"
 	has "$(cat "$D/err")" "config.toml is left as it was: write" "which is said"
 else
@@ -268,6 +269,8 @@ done
 jq -c '.keys.a.exhausted_until = "2099-01-01T00:00:00Z"' "$D/state/state.json" >"$D/new" && mv "$D/new" "$D/state/state.json"
 out=$(kmi unlock a)
 ok "a lock without a reason, for years" eval '[[ $out =~ ^"a: unlocked (nobody noted why); it would have been free in "[0-9]+" y"$ ]]'
+jq -c '.keys["e\u001b[31m\n"] = {"blocked_until": "9999-12-31T23:59:59Z", "blocked_reason": "x\u001b[0m"}' "$D/state/state.json" >"$D/new" && mv "$D/new" "$D/state/state.json"
+is "$(kmi unlock --all)" "e?[31m?: unlocked (x?[0m); it was barred until somebody unlocks it" "a terminal is told nothing by the books"
 # an account's lock goes with any of its keys
 printf 'KMI_API_KEY=sk-fake-x-000x\nKMI_KEY_ACCOUNT=one\n' >"$D/auths/x.env"
 printf 'KMI_API_KEY=sk-fake-y-000y\nKMI_KEY_ACCOUNT=one\n' >"$D/auths/y.env"
@@ -281,5 +284,5 @@ pool_stop
 rm -f "$D"/auths/*
 rot
 is $? 1 "no keys at all"
-has "$(cat "$D/err")" "kmi keys" "and where to look"
+has "$(cat "$D/err")" "put a key file there" "and what to do"
 finish

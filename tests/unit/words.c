@@ -51,6 +51,10 @@ main(void)
 	words_reason(&b, "payment_required");
 	buf_puts(&b, "");
 	CHECK_STR(b.p, "payment required");
+	buf_reset(&b);
+	words_reason(&b, "x\033[31m\xc2\x9b_y");
+	buf_puts(&b, "");
+	CHECK_STR(b.p, "x?[31m? y");
 	buf_free(&b);
 	return check_done();
 }
