@@ -101,29 +101,28 @@ sandbox_port(struct sandbox *s, int port)
 		(void)syscall(SYS_landlock_add_rule, s->fd, RULE_NET_PORT, &rule, 0);
 }
 
-/* The hard limit too, so that nobody raises it again. */
-static int
-limit(int resource, rlim_t most, struct fail *f)
+/* The hard limit too, so that nobody raises it again. Where even that is forbidden, somebody else has thought of limits. */
+static void
+limit(int resource, rlim_t most)
 {
 	struct rlimit now, lower = { most, most };
 
-	if (getrlimit(resource, &now) == 0 && now.rlim_max <= most)
-		return 0;
-	return setrlimit(resource, &lower) < 0 ? fail_sys(f, "limit what the process may use up") : 0;
+	if (getrlimit(resource, &now) < 0 || now.rlim_max > most)
+		(void)setrlimit(resource, &lower);
 }
 
 int
 sandbox_enter(struct sandbox *s, struct fail *f)
 {
-	int rc;
+	int rc = 0;
 
 	if (s->off)
 		return 0;
 	/* 1, not 0: the kernel hands even a limit of 0 to a core handler it pipes to. */
-	rc = limit(RLIMIT_CORE, 1, f);
-	if (rc == 0 && s->alone)
-		rc = limit(RLIMIT_NPROC, 0, f);
-	if (rc == 0 && (prctl(PR_SET_DUMPABLE, 0) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0))
+	limit(RLIMIT_CORE, 1);
+	if (s->alone)
+		limit(RLIMIT_NPROC, 0);
+	if (prctl(PR_SET_DUMPABLE, 0) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		rc = fail_sys(f, "give up new privileges");
 	if (s->fd < 0)
 		return rc;

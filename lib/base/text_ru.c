@@ -1058,7 +1058,6 @@ const struct text_entry text_ru[] = {
 	/* lib/base/sandbox.c */
 	{ "give up new privileges", { "не удалось отказаться от новых привилегий" } },
 	{ "enter the sandbox", { "не удалось войти в песочницу" } },
-	{ "limit what the process may use up", { "не удалось ограничить ресурсы процесса" } },
 
 	/* lib/base/setting.c */
 	{ "folder of key files", { "каталог файлов ключей" } },

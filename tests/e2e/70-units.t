@@ -38,6 +38,9 @@ done
 is "$(grep -L '^TriggerLimitIntervalSec=0' "$root"/units/*.socket "$root"/units/user/*.socket)" "" "no socket fails under a burst"
 is "$(grep -l '^MaxConnectionsPerSource=' "$root"/units/*.socket)" "" "no limit a source unless somebody asks"
 
+is "$(grep -L '^SystemCallFilter=landlock_create_ruleset landlock_add_rule landlock_restrict_self$' "$root"/units/*.service "$root"/units/user/*.service)" "" \
+	"the units let programs narrow themselves further"
+
 make_quietly uninstall; is $? 0 "make uninstall"
 is "$(find "$D/dest" ! -type d)" "" "nothing is left"
 is "$(find "$D/dest" -name '*kmi*')" "" "not even a folder of ours"

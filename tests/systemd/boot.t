@@ -19,7 +19,7 @@ out=$(mktemp)
 more=$(mktemp -d)
 trap 'rm -rf "$out" "$more"' EXIT
 echo "${KMI_BURST:-500}" >"$more/burst"
-tests/systemd/boot.sh "${KMI_BOOT_ROOT:-/}" tests/systemd/inside.sh "$out" "$deb" "$build/tests/tools/load" tests/tools/fakekimi.py \
+tests/systemd/boot.sh "${KMI_BOOT_ROOT:-/}" tests/systemd/inside.sh "$out" "$deb" "$build/tests/tools/load" "$build/tests/tools/step-out" tests/tools/fakekimi.py \
 	tests/tools/make-certs.sh "$more/burst"
 code=$?
 cat "$out"

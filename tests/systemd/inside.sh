@@ -186,6 +186,12 @@ kmi proxy install --system --tls >said; is "$? $(tls) $(code -H "$AUTH" $U/model
 is "$(systemctl is-active kmi-proxy-tls.socket) $(pgrep -c -P "$(systemctl show -P MainPID kmi-tls.service)" kmi-handle)" "inactive 1" "has a pool of its own"
 kmi proxy install --system --pool --tls >said; is "$? $(tls)" "0 200" "and back"
 
+landlock=$(./step-out kmi-handle | head -n 1)
+within() { systemd-run -q --wait --pipe -p SystemCallErrorNumber=EPERM -p "SystemCallFilter=$(systemctl show -P SystemCallFilter "$1")" \
+	"$PWD/step-out" kmi-handle read:/etc/shadow; }
+ok "this machine has Landlock ($landlock)" test "$landlock" -gt 0
+is "$(within kmi-proxy-pool.service | tr '\n' ' ')" "$landlock read:/etc/shadow Permission denied " "a handler narrows itself within its unit"
+
 part "the timer"
 mkdir -p /run/systemd/system/kmi-health.timer.d
 printf '[Timer]\nOnBootSec=\nOnActiveSec=\nOnUnitInactiveSec=\nOnActiveSec=1\nRandomizedDelaySec=0\nAccuracySec=100ms\n' >/run/systemd/system/kmi-health.timer.d/soon.conf
