@@ -29,6 +29,14 @@ trace that the keys took turns.
 Exit status: 0 when the distribution is even enough, 1 when it is not or a
 request failed, 2 for a wrong call or setting.'
 
+# Our programs get the token, if the environment had it; nobody else does.
+export -n KMI_PROXY_TOKEN
+ours() (
+	[ -z "${KMI_PROXY_TOKEN:-}" ] || export KMI_PROXY_TOKEN
+	program=$here/kmi-$1
+	shift
+	exec "$program" "$@"
+)
 # A text in the configured language, with a %s for each argument.
 say() { "$here/kmi-text" "$@"; }
 fail() {	# fail TEXT [HINT]
@@ -89,22 +97,22 @@ command -v curl >/dev/null || { fail "$(say 'curl is not installed')" 'apt-get i
 
 # ---- the proxy
 
-setting() { "$here/kmi-config" "KMI_$1" 2>/dev/null; }
+setting() { ours config "KMI_$1" 2>/dev/null; }
 # A word out of our own JSON, for which nobody needs jq: field NAME
 field() { sed -n "s/.*\"$1\": \"\{0,1\}\([^\",}]*\).*/\1/p" | head -n 1; }
 
 started='' work=''
 tidy() {
 	[ -z "$work" ] || rm -rf "$work"
-	[ -z "$started" ] || "$here/kmi-proxy-stop" -y >/dev/null
+	[ -z "$started" ] || ours proxy-stop -y >/dev/null
 }
 trap tidy EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
-status=$("$here/kmi-status" --json) || exit $?
+status=$(ours status --json) || exit $?
 work=$(mktemp -d) || exit 1
 if [ "$(field running <<<"$status")" != true ] || [ "$(field superserver <<<"$status")" = stranger ]; then
-	"$here/kmi-proxy" >"$work/proxy" || { fail "$(say 'the proxy does not start')" "$(say 'kmi doctor looks for the cause')"; exit 1; }
+	ours proxy >"$work/proxy" || { fail "$(say 'the proxy does not start')" "$(say 'kmi doctor looks for the cause')"; exit 1; }
 	started=1
 fi
 
@@ -128,7 +136,7 @@ url=$scheme://$host${base%/}$endpoint
 
 # One of them: its status, its number in the trace, and curl's complaint in a file.
 ask() {
-	"$here/kmi-config" --curl |
+	ours config --curl |
 		curl -sS -q -K - --noproxy '*' "${trust[@]}" --max-time "$timeout" -o /dev/null \
 			-w '%{http_code} %header{x-kmi-request-id} ' "$url" >"$1" 2>&1
 }
@@ -172,7 +180,7 @@ for ((i = 0; i < 20; i++)); do
 done
 if [ "$good" -gt 0 ]; then
 	echo
-	"$here/kmi-trace" --summary --window "${window:-$n}"
+	ours trace --summary --window "${window:-$n}"
 	echo
 fi
 
@@ -183,7 +191,7 @@ if [ "$good" -lt "$n" ]; then
 	fail "$(say '%s of %s requests failed%s' "$((n - good))" "$n" "$complaint")" "$(say 'kmi doctor looks for the cause')"
 	exit 1
 fi
-automatic=$("$here/kmi-status" --json | field auto_rotate) strategy=$(setting ROTATE_STRATEGY)
+automatic=$(ours status --json | field auto_rotate) strategy=$(setting ROTATE_STRATEGY)
 if [ "$automatic" != true ] || [ "$(setting AUTO_ROTATE_ALLOWED)" != 1 ]; then
 	fail "$(say 'the keys did not take turns: rotation is manual')" "$(say 'kmi rotate auto makes every request choose')"
 	exit 1
@@ -193,12 +201,12 @@ if [ "$strategy" != round-robin ]; then
 	echo
 	exit 0
 fi
-if ! "$here/kmi-trace" --verify >"$work/proof" 2>&1; then
+if ! ours trace --verify >"$work/proof" 2>&1; then
 	cat "$work/proof" >&2
 	fail "$(say 'the trace shows a wrong choice')" "$(say 'kmi trace --verify tells which one')"
 	exit 1
 fi
-confidence=$("$here/kmi-trace" --summary --json --window "${window:-$n}" | field confidence)
+confidence=$(ours trace --summary --json --window "${window:-$n}" | field confidence)
 if ! awk -v c="$confidence" -v m="$min" 'BEGIN { exit !(c + 0 >= m + 0) }'; then
 	fail "$(say 'the keys did not take turns: confidence %s %%, and %s %% are asked for' "$confidence" "$min")" \
 		"$(say 'kmi keys tells what bars a key')"

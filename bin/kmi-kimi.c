@@ -175,7 +175,7 @@ run(char **argv)
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
 		if (find_program(names[i], path)) {
-			signal(SIGPIPE, SIG_DFL);
+			program_before_stranger();	/* it has the token as its key */
 			argv[0] = path;
 			execv(path, argv);
 			fail_sys(&f, "run %s", path);

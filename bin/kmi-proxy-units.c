@@ -138,7 +138,7 @@ logs_systemd(const struct superserver *by, const char *lines, const char *since,
 		argv[n++] = units[i];
 	}
 	fflush(stdout);
-	signal(SIGPIPE, SIG_DFL);
+	program_before_stranger();
 	execvp(argv[0], (char *const *)(uintptr_t)argv);
 	fail_sys(&f, "run %s", argv[0]);
 	return program_fail(name, &f);

@@ -494,7 +494,7 @@ logs(const struct choices *o)
 		snprintf(from, sizeof(from), "-c+%lld", offset_since(path, o->since) + 1);
 	else
 		snprintf(from, sizeof(from), "-n%ld", o->lines);
-	signal(SIGPIPE, SIG_DFL);
+	program_before_stranger();
 	execlp("tail", "tail", from, o->no_follow ? "--" : "-F", path, (char *)NULL);
 	fail_sys(&f, "run tail");
 	return program_fail(name, &f);

@@ -143,6 +143,7 @@ make_key(const char *key, struct fail *f)
 	pid_t pid = fork();
 
 	if (pid == 0) {
+		program_before_stranger();
 		execlp("openssl", "openssl", "genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out", key,
 		    (char *)NULL);
 		_exit(127);
@@ -167,6 +168,7 @@ make_cert(const struct order *o, const char *cert, const char *key, struct fail 
 	pid = fork();
 	if (pid == 0) {
 		dup2(ends[0], 0);
+		program_before_stranger();
 		execlp("openssl", "openssl", "req", "-x509", "-new", "-sha256", "-config", "/dev/stdin", "-days", days, "-key", key,
 		    "-out", cert, (char *)NULL);
 		_exit(127);

@@ -215,6 +215,7 @@ main(int argc, char **argv)
 	}
 	if ((code = program_config(NAME, &c, NULL)))
 		return code;
+	explicit_bzero(c.proxy_token, strlen(c.proxy_token));	/* the handler's business */
 	code = only_check ? check(&c) : serve(&c, argv);
 	config_free(&c);
 	return program_end(NAME, code);

@@ -6,6 +6,8 @@
 #include <string.h>
 #include <strings.h>
 
+#define SECRET_MAX (128u << 10)
+
 struct str
 str_from(const char *cstr)
 {
@@ -209,6 +211,23 @@ str_utf8_bad_line(struct str a)
 	return 0;
 }
 
+/* A copy left behind by a move could be one of a key. What is larger than any of those moves by its pages, and leaves none. */
+static char *
+grow(struct buf *b, size_t cap)
+{
+	char *p;
+
+	if (b->cap > SECRET_MAX)
+		return realloc(b->p, cap);
+	p = malloc(cap);
+	if (p && b->p) {
+		memcpy(p, b->p, b->cap);
+		explicit_bzero(b->p, b->cap);
+		free(b->p);
+	}
+	return p;
+}
+
 char *
 buf_room(struct buf *b, size_t n)
 {
@@ -229,7 +248,7 @@ buf_room(struct buf *b, size_t n)
 		cap *= 2;
 	if (cap > b->max + 1)
 		cap = b->max + 1;
-	p = realloc(b->p, cap);
+	p = grow(b, cap);
 	if (!p) {
 		b->bad = true;
 		return NULL;

@@ -513,7 +513,7 @@ json_strdup(const struct json *j, int v)
 
 	buf_puts(&b, "");
 	if (json_str(j, v, &b) < 0 || buf_bad(&b) || memchr(b.p, '\0', b.n)) {
-		buf_free(&b);
+		buf_wipe(&b);	/* it may have been a key */
 		return NULL;
 	}
 	return b.p;

@@ -12,6 +12,7 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -43,6 +44,13 @@ program_start(void)
 		core.rlim_cur = 1;
 		setrlimit(RLIMIT_CORE, &core);
 	}
+}
+
+void
+program_before_stranger(void)
+{
+	signal(SIGPIPE, SIG_DFL);
+	unsetenv("KMI_PROXY_TOKEN");
 }
 
 void

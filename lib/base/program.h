@@ -40,9 +40,10 @@
  * Descriptors 0 to 2 are open (/dev/null where they were not), the umask is
  * 077, SIGPIPE is ignored, and a crash leaves no core: it would hold keys. Until
  * the configuration is read, KMI_LOCALE in the environment says which language is spoken.
- * Who execs a program that is not ours gives SIGPIPE its default back.
  */
 void program_start(void);
+/* Before a program that is not ours is exec'd: SIGPIPE means what it expects, and the proxy's token is not its business. */
+void program_before_stranger(void);
 
 /*
  * The configured language from now on, if the configuration can be read: for what is said without it. Help and

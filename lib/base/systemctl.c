@@ -1,25 +1,47 @@
 #include "base/systemctl.h"
 
+#include "base/buf.h"
+
 #include <fcntl.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #define ARGUMENTS_MAX 24
+
+/* Ours, but the proxy's token. NULL: no memory. */
+static char **
+their_environment(void)
+{
+	size_t n = 0, kept = 0;
+	char **out;
+
+	while (environ[n])
+		n++;
+	out = calloc(n + 1, sizeof(*out));
+	for (size_t i = 0; out && i < n; i++)
+		if (!str_starts(str_from(environ[i]), "KMI_PROXY_TOKEN="))
+			out[kept++] = environ[i];
+	return out;
+}
 
 int
 systemctl_run(enum systemctl_voice voice, const char *const *argv)
 {
 	posix_spawn_file_actions_t files;
 	posix_spawnattr_t attr;
+	char **environment = their_environment();
 	sigset_t pipe;
 	int status, rc;
 	pid_t pid;
 
+	if (!environment)
+		return -1;
 	posix_spawn_file_actions_init(&files);
 	if (voice == SYSTEMCTL_QUIET) {
 		posix_spawn_file_actions_addopen(&files, 1, "/dev/null", O_WRONLY, 0);
@@ -30,7 +52,8 @@ systemctl_run(enum systemctl_voice voice, const char *const *argv)
 	sigaddset(&pipe, SIGPIPE);
 	posix_spawnattr_setsigdefault(&attr, &pipe);
 	posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGDEF);
-	rc = posix_spawnp(&pid, argv[0], &files, &attr, (char *const *)(uintptr_t)argv, environ);
+	rc = posix_spawnp(&pid, argv[0], &files, &attr, (char *const *)(uintptr_t)argv, environment);
+	free(environment);
 	posix_spawn_file_actions_destroy(&files);
 	posix_spawnattr_destroy(&attr);
 	if (rc != 0 || waitpid(pid, &status, 0) < 0)

@@ -11,6 +11,8 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -98,10 +100,13 @@ relay(struct tunnel *t, struct peer *p, const struct backend *b)
 int
 client_narrow(const struct config *c, struct fail *f)
 {
+	char *token = getenv("KMI_PROXY_TOKEN");
 	struct sandbox s;
 
 	if (!c->sandbox)
 		return 0;
+	if (token)
+		explicit_bzero(token, strlen(token));	/* which is for the handler */
 	sandbox_begin(&s);
 	s.alone = true;
 	sandbox_allow(&s, "/dev/urandom", SANDBOX_DEVICE);

@@ -364,7 +364,7 @@ credential_load(struct credential **out, const char *cert_path, const char *key_
 	if (read_pem(cert_path, "KMI_PROXY_TLS_CERT", &cert, f) == 0 && check_mode(key_path, f) == 0 &&
 	    read_pem(key_path, "KMI_PROXY_TLS_KEY", &key, f) == 0)
 		rc = credential_parse(out, buf_view(&cert), cert_path, buf_view(&key), key_path, f);
-	buf_free(&cert);
+	buf_wipe(&cert);	/* some keep the key in the same file */
 	buf_wipe(&key);
 	return rc;
 }
