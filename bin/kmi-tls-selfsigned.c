@@ -34,8 +34,9 @@
 static const char usage[] =
     "usage: kmi tls selfsigned [--days N] [--name NAME]... [--force] [CERT KEY]\n"
     "\n"
-    "Makes a key and a self-signed certificate for this machine's names and addresses,\n"
-    "in the files of KMI_PROXY_TLS_CERT and KMI_PROXY_TLS_KEY, else in ~/.kmi/tls.\n"
+    "Makes a key and a self-signed certificate for the names and addresses of this\n"
+    "machine, in the files of KMI_PROXY_TLS_CERT and KMI_PROXY_TLS_KEY, else in\n"
+    "~/.kmi/tls.\n"
     "\n"
     "      --days N     how long it is valid (825)\n"
     "      --name NAME  a further name or address by which clients reach this machine\n"

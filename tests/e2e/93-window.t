@@ -12,6 +12,8 @@ printf 'KMI_API_KEY="sk-fake\n' >"$D/auths/x.env"
 printf '{"providers": {\n' >"$D/auths/y.json"
 printf 'a = 1\n' >"$D/auths/z.toml"
 auto
+free=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+export KMI_PROXY_LISTEN=127.0.0.1:$free
 pool_start
 for i in {1..7}; do chat; done
 trace_wait 7
@@ -51,6 +53,20 @@ tail -n +4 "$TR" >"$D/less"; cp "$TR" "$D/whole"; sed -i 's/"key_label": "[a-z]*
 narrow "kmi trace --verify of something wrong" kmi trace --verify
 head -n 4 "$D/whole" >"$TR"
 narrow "kmi trace --verify of something that is missing" kmi trace --verify
+
+# what starts, runs and stops
+narrow "kmi proxy" kmi proxy
+narrow "kmi e2e" kmi e2e -n 8 --batch 4 --pause 0
+narrow "kmi proxy, twice" kmi proxy
+narrow "kmi status of a running proxy" kmi status
+narrow "kmi doctor of a running proxy" kmi doctor
+narrow "kmi proxy-restart" kmi proxy-restart
+kmi proxy-stop -y >/dev/null
+narrow "kmi e2e, which starts it" kmi e2e -n 4 --batch 4 --pause 0
+narrow "kmi health, nobody answers" env KMI_DRY_RUN=0 KMI_UPSTREAM_BASE_URL=https://127.0.0.1:1/v1 "$BIN/kmi" health --refresh
+narrow "kmi health of that" kmi health --cached
+narrow "a certificate" "$BIN/kmi-tls-selfsigned" --force "$D/tls.crt" "$D/tls.key"
+narrow "no Kimi CLI" kmi kimi
 
 # errors
 narrow "an unknown command" kmi stats
