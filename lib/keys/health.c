@@ -158,6 +158,7 @@ void
 health_put_json(struct json_out *o, const struct health_key *k)
 {
 	static const struct health_key nothing = { .usage.total = { -1, -1, -1, -1, 0 } };
+	const struct usage *u = k && k->seen_at ? &k->usage : &nothing.usage;
 
 	k = k ? k : &nothing;
 	json_key(o, "checked_at");
@@ -166,20 +167,20 @@ health_put_json(struct json_out *o, const struct health_key *k)
 	json_put_time(o, k->seen_at);
 	json_key(o, "error");
 	json_put_cstr(o, k->error[0] ? k->error : NULL);
-	put_figures(o, &k->usage.total);
-	put_number(o, "balance", k->usage.balance, k->usage.has_balance);
-	put_number(o, "booster", k->usage.booster, k->usage.has_booster);
+	put_figures(o, &u->total);
+	put_number(o, "balance", u->balance, u->has_balance);
+	put_number(o, "booster", u->booster, u->has_booster);
 	json_key(o, "email");
-	json_put_cstr(o, k->usage.email[0] ? k->usage.email : NULL);
+	json_put_cstr(o, u->email[0] ? u->email : NULL);
 	json_key(o, "windows");
 	json_open(o, '[');
-	for (size_t i = 0; i < k->usage.window_count; i++) {
+	for (size_t i = 0; i < u->window_count; i++) {
 		json_open(o, '{');
 		json_key(o, "name");
-		json_put_cstr(o, k->usage.windows[i].name);
+		json_put_cstr(o, u->windows[i].name);
 		json_key(o, "minutes");
-		json_put_int(o, k->usage.windows[i].minutes);
-		put_figures(o, &k->usage.windows[i].figures);
+		json_put_int(o, u->windows[i].minutes);
+		put_figures(o, &u->windows[i].figures);
 		json_close(o, '}');
 	}
 	json_close(o, ']');

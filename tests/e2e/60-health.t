@@ -45,6 +45,11 @@ kmi health --refresh --json >"$D/out" 2>"$D/err"
 is $? 1 "no answer at all is a failure"
 has "$(cat "$D/err")" "none of the keys" "and says so"
 is "$(of a left_percent) $(of a error)" "89.55 the upstream answered 500" "what was known is still there"
+mv "$D/state/health.json" "$D/known"
+kmi health --refresh --json >"$D/out" 2>"$D/err"
+is "$(of a left_percent) $(of a limit) $(jq -c '.keys.a | [.left_percent, .limit, .used]' "$D/state/health.json")" "null null [null,null,null]" \
+	"of who never answered nothing is known: no zeros"
+mv "$D/known" "$D/state/health.json"
 fake_script "$usages"
 
 # one refresher at a time
