@@ -101,11 +101,36 @@ seconds_up(int64_t ms)
 	return ms <= 0 ? 1 : (ms + 999) / 1000;
 }
 
+/* No key is fit: what that means, and what a person can do about it. */
+static struct refusal
+refusal_of(const struct choose_none *why)
+{
+	static const struct refusal all[] = {
+		{ .code = "all_keys_locked", .message = N_("every key is locked for now"),
+		    .hint = N_("Wait as Retry-After says; `kmi keys` shows each lock, `kmi unlock` lifts one by hand") },
+		{ .code = "payment_required", .message = N_("every key that is left is blocked for payment"),
+		    .hint = N_("Top up an account, then `kmi unlock LABEL`; `kmi keys` shows what each answer said") },
+		{ .code = "all_keys_blocked", .message = N_("every key is blocked until something is done about it"),
+		    .hint = N_("Put a good key into a key file, that unlocks it; `kmi keys` shows what each answer said") },
+		{ .code = "all_keys_disabled", .message = N_("every key is disabled by its file"),
+		    .hint = N_("Take KMI_KEY_DISABLED out of a key file; `kmi keys` lists them") },
+		{ .code = "usage_unknown", .message = N_("the quota of no key is known, and KMI_REQUIRE_USAGE_BEFORE_REQUEST asks for that"),
+		    .hint = N_("`kmi health --refresh` asks the upstream, and says what it answered") },
+		{ .code = "no_keys", .message = N_("no usable key"),
+		    .hint = N_("`kmi keys` shows every key file and why it is not used; add one to the folder KMI_AUTHS_DIR names") },
+	};
+	size_t i = 0;
+
+	while (i + 1 < sizeof(all) / sizeof(*all) && strcmp(all[i].code, why->code) != 0)
+		i++;
+	return (struct refusal){ why->status, why->code, all[i].message, all[i].hint, NULL };
+}
+
 /* Nobody could be picked, now or ever: says why, and truly for how long. */
 static void
 refuse_none(struct exchange *x, enum pick_answer answer, const struct pick_none *none)
 {
-	struct refusal no = { .status = none->why.status, .code = none->why.code };
+	struct refusal no = refusal_of(&none->why);
 	int64_t wait_ms = 0;
 
 	if (answer == PICK_LATER) {
@@ -118,15 +143,7 @@ refuse_none(struct exchange *x, enum pick_answer answer, const struct pick_none 
 						    N_("Wait as Retry-After says, or raise KMI_PROXY_MAX_RPS_PER_KEY / KMI_PROXY_MAX_RPM_PER_KEY") };
 		wait_ms = none->wait_ns / 1000000 + 1;
 	} else if (no.status == 429) {
-		no.message = N_("every key is locked for now");
-		no.hint = N_("Wait as Retry-After says; `kmi keys` shows each lock, `kmi unlock` lifts one by hand");
 		wait_ms = (int64_t)none->why.soonest * 1000 - clock_wall_ms();
-	} else if (no.status == 402) {
-		no.message = N_("every key that is left is blocked for payment");
-		no.hint = N_("Top up an account, then `kmi unlock LABEL`; `kmi keys` shows what each answer said");
-	} else {
-		no.message = N_("no usable key");
-		no.hint = N_("`kmi keys` shows every key file and why it is not used; add one to the folder KMI_AUTHS_DIR names");
 	}
 	exchange_refuse(x, &no, no.status == 429 ? seconds_up(wait_ms) : 0, buf_view(&none->keys));
 }

@@ -94,6 +94,7 @@ pool_start KMI_REQUIRE_USAGE_BEFORE_REQUEST=1 KMI_FAIL_OPEN_ON_EMPTY_CACHE=0 KMI
 chat
 is "$CODE" 503 "strict and closed: with an empty cache nobody is served"
 has "$BODY" usage_unknown "and told why"
+has "$BODY" "kmi health --refresh" "and what to do"
 pool_stop
 pool_start KMI_REQUIRE_USAGE_BEFORE_REQUEST=1 KMI_USAGE_CACHE_SECONDS=0
 chat
