@@ -281,6 +281,15 @@ is "$(kmi keys --json | jq -r '[.keys[] | select(.status == "exhausted") | .labe
 kmi unlock y >/dev/null
 is "$(kmi keys --json | jq -r '[.keys[] | select(.status == "exhausted") | .label] | join(" ")')" "" "unlocking one frees both"
 pool_stop
+
+# a thousand keys, and none
+rm "$D/state/health.json"
+for i in {1000..1999}; do echo "KMI_API_KEY=sk-fake-$i-0000" >"$D/auths/k$i.env"; done
+rot --to k1998
+has "$(cat "$config")" sk-fake-1998-0000 "one of a thousand keys"
+rot --json
+is "$? $(jq -r .label "$D/out")" "0 k1999" "and the next"
+ok "all are shown" eval '[ "$(kmi rotate | grep -c "  k1[0-9]* ")" = 1000 ]'
 rm -f "$D"/auths/*
 rot
 is $? 1 "no keys at all"
