@@ -1373,6 +1373,8 @@ const struct text_entry text_ru[] = {
 	  { "запросы пока обслуживаются без учёта; он остановлен? kill -CONT %ld или завершите его" } },
 	{ "a newer kmi wrote it: install that one, or move the file away",
 	  { "его записал более новый kmi: установите его или уберите файл" } },
+	{ "make it yours to read and write, or name another folder in KMI_STATE_DIR",
+	  { "сделайте так, чтобы вы могли его читать и писать, или укажите другую папку в KMI_STATE_DIR" } },
 	{ "a fresh one is started by itself; what was in the old one stays beside it",
 	  { "новый начнётся сам; содержимое старого останется рядом" } },
 	{ "state.json can be read", { "state.json читается" } },

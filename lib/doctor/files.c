@@ -231,6 +231,8 @@ check_state(struct doctor *d)
 			doctor_remedy(d, "a newer kmi wrote it: install that one, or move the file away");
 		else if (d->roster.no_books.hint[0])
 			doctor_remedy(d, "%s", d->roster.no_books.hint);
+		else if (d->roster.no_books.kind == FAIL_SYSTEM)
+			doctor_remedy(d, "make it yours to read and write, or name another folder in KMI_STATE_DIR");
 		else
 			doctor_remedy(d, "a fresh one is started by itself; what was in the old one stays beside it");
 	} else {
