@@ -19,7 +19,9 @@ forward_open(struct forward *fw, const struct config *c, struct fail *f)
 		.piece = malloc(WIRE_PIECE),
 	};
 	received_init(&fw->got);
-	return wire_open(&fw->wire, c, f) < 0 || !fw->piece ? fail_memory(f) : 0;
+	if (wire_open(&fw->wire, c, f) < 0)
+		return -1;
+	return fw->piece ? 0 : fail_memory(f);
 }
 
 void

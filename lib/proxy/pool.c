@@ -160,15 +160,49 @@ say(int channel, char what)
 	return send(channel, &what, 1, MSG_NOSIGNAL) == 1;
 }
 
+/* A client, or -1: another handler was quicker, the client has left, or the system has no descriptor to spare for now. */
+static int
+accept_client(int listener)
+{
+	int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+
+	if (fd < 0 && (errno == ENFILE || errno == ENOBUFS || errno == ENOMEM))
+		poll(NULL, 0, TICK_MS);		/* it waits on: the parent would ask again at once */
+	close(listener);
+	return fd;
+}
+
+/* Until it is time to go. One that could not begin (s is NULL) tells its client so, and leaves the next to a fresh one. */
+static void
+serve_offers(struct serve *s, const struct config *c, int channel)
+{
+	enum serve_facts facts;
+	int listener;
+
+	while ((listener = receive_offer(channel, &facts)) >= 0) {
+		int fd = accept_client(listener);
+		bool leaving = !s;
+
+		if (fd >= 0) {
+			say(channel, SAYS_TAKEN);
+			if (s)
+				leaving = serve_connection(s, fd, fd, channel, facts);
+			else
+				serve_unconfigured(c, fd, fd);
+			close(fd);
+		}
+		if (!say(channel, leaving ? SAYS_LEAVING : SAYS_IDLE) || leaving)
+			break;
+	}
+}
+
 /* Everything a handler does, from fork to exit. Signals of the terminal and the supervisor are the parent's business. */
 static _Noreturn void
 be_handler(struct pool *p, int channel)
 {
 	struct sigaction stop_now = { .sa_handler = on_stop_now };
-	enum serve_facts facts;
 	struct fail f = { 0 };
 	struct serve s;
-	int listener;
 
 	for (int i = 0; i < p->listener_count; i++)
 		close(p->listeners[i].fd);
@@ -182,24 +216,14 @@ be_handler(struct pool *p, int channel)
 	signal(SIGHUP, SIG_IGN);
 	sigaction(SIGUSR1, &stop_now, NULL);
 	sigprocmask(SIG_SETMASK, &p->old_mask, NULL);
-	if (serve_open(&s, p->config, &f) < 0) {
-		event_log(p->config, EVENT_ERROR, f.text, NULL);
-		_exit(fail_exit_code(f.kind));
+	if (serve_open(&s, p->config, &f) == 0) {
+		serve_offers(&s, p->config, channel);
+		serve_close(&s);
+	} else {
+		if (event_due(p->config, f.text))
+			event_log(p->config, EVENT_ERROR, f.text, NULL);
+		serve_offers(NULL, p->config, channel);
 	}
-	while ((listener = receive_offer(channel, &facts)) >= 0) {
-		int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
-		bool leaving = false;
-
-		close(listener);
-		if (fd >= 0) {
-			say(channel, SAYS_TAKEN);
-			leaving = serve_connection(&s, fd, fd, channel, facts);
-			close(fd);
-		}
-		if (!say(channel, leaving ? SAYS_LEAVING : SAYS_IDLE) || leaving)
-			break;
-	}
-	serve_close(&s);
 	_exit(0);
 }
 
@@ -359,6 +383,8 @@ on_handler(struct pool *p, int i)
 	if (!h->pid)
 		return;
 	n = recv(h->channel, &says, 1, MSG_DONTWAIT);
+	if (n < 0 && errno == EAGAIN)
+		return;		/* it has this place since another left it, a moment ago */
 	if (n == 1 && says == SAYS_TAKEN) {
 		settle_offer(p, h);
 		return;

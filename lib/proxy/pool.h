@@ -1,12 +1,12 @@
 /*
  * pool: many connections, one short-lived handler process each.
  *
- * The parent only says who is next: it parses nothing, never reads a
- * key, and holds no connection. The handler that went idle LAST, whose
- * upstream connection is the hottest, is given the listening socket and accepts; when none is idle a new one is forked
- * from the parent's warmed image. A handler serves one connection at a time,
- * and the parent lets it go after a few idle seconds or a few hundred connections. At the cap, further
- * clients wait in the listening sockets' backlogs, and idle keep-alive connections are asked to make room.
+ * The parent only says who is next: it parses nothing, never reads a key, and holds no connection. The handler
+ * that went idle LAST, whose upstream connection is the hottest, is given the listening socket and accepts; when
+ * none is idle a new one is forked from the parent's warmed image. A handler serves one connection at a time, and
+ * the parent lets it go after a few idle seconds or a few hundred connections. One that cannot begin tells its
+ * client that the proxy is not configured, and the log why. At the cap, further clients wait in the listening
+ * sockets' backlogs, and idle keep-alive connections are asked to make room.
  *
  *	if (pool_run(listeners, count, ready_fd, config, &end, f) < 0) ...
  *

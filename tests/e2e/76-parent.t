@@ -1,6 +1,7 @@
 #!/bin/bash
 # The pool's parent: it is killed under load again and again, while somebody else keeps the listening socket, and not one request
-# fails; a handler that is stopped holds nobody up; and when it is told to stop, the handlers of the image before it end, too.
+# fails; a handler that is stopped holds nobody up; one that cannot begin tells its client; and when it is told to stop, the
+# handlers of the image before it end, too.
 [ -n "${ALONE:-}" ] || exec env ALONE=1 setsid -w bash "$0" "$@"
 . "$(dirname "$0")/lib.sh"
 keys a b
@@ -44,6 +45,14 @@ kill -STOP $stopped
 is "$(curl -s -m 10 -o /dev/null -w '%{http_code}' "$U/models")" 200 "the handler that is next is stopped: another takes the client"
 kill -CONT $stopped
 ask /models; is "$CODE" 200 "and when it goes on, all is well"
+
+# Those that are idle have begun long ago, so they are ended.
+mv "$D/certs/ca.pem" "$D/certs/gone.pem"; kill -9 $(pgrep -P $POOL)
+got=$(curl -s -m 5 "$U/models" | jq -r .error.code) || got="no answer"
+is "$got $(curl -s -m 5 "$U/models" | jq -r .error.code)" "not_configured not_configured" "no handler can begin: clients are told, and do not wait"
+is "$(grep -c KMI_UPSTREAM_CA_FILE "$D/state/logs/kmi.log")" 1 "and the log is told why, once"
+mv "$D/certs/gone.pem" "$D/certs/ca.pem"
+ask /models; is "$CODE" 200 "when they can again, clients are served"
 
 curl -sN -m 30 -d '{"stream": true}' "$U/slow" >"$D/slow" 2>&1 & SLOW=$!
 until_true 10 grep -q data: "$D/slow"
