@@ -16,7 +16,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #define NAME "kmi-kimi"
@@ -141,15 +140,6 @@ is_this_program(const char *path)
 	return strcmp(own, other) == 0;
 }
 
-/* A folder is "executable" too. */
-static bool
-is_program(const char *path)
-{
-	struct stat st;
-
-	return stat(path, &st) == 0 && S_ISREG(st.st_mode) && access(path, X_OK) == 0 && !is_this_program(path);
-}
-
 static bool
 find_program(const char *name, char path[PATH_MAX])
 {
@@ -158,7 +148,8 @@ find_program(const char *name, char path[PATH_MAX])
 	while (list && *list) {
 		size_t n = strcspn(list, ":");
 
-		if (n && snprintf(path, PATH_MAX, "%.*s/%s", (int)n, list, name) < PATH_MAX && is_program(path))
+		if (n && snprintf(path, PATH_MAX, "%.*s/%s", (int)n, list, name) < PATH_MAX && program_can_run(path) &&
+		    !is_this_program(path))
 			return true;
 		list += n;
 		list += *list == ':';

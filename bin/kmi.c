@@ -105,7 +105,7 @@ in_folder(const char *folder, const char *command, char path[PATH_MAX])
 {
 	int n = snprintf(path, PATH_MAX, "%s/kmi-%s", folder, command);
 
-	return n < PATH_MAX && access(path, X_OK) == 0;
+	return n < PATH_MAX && program_can_run(path);
 }
 
 /* The program for a command, or false. */

@@ -72,6 +72,14 @@ program_has_terminal(void)
 	return fd >= 0;
 }
 
+bool
+program_can_run(const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) == 0 && S_ISREG(st.st_mode) && access(path, X_OK) == 0;
+}
+
 int
 program_beside(const char *program, char *path, size_t size, struct fail *f)
 {

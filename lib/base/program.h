@@ -53,6 +53,8 @@ void program_language(void);
 /* A terminal that hangs up means it; a supervisor has no terminal, and SIGHUP is how it asks for new settings. */
 bool program_has_terminal(void);
 
+/* Whether that is a file that may be executed. access() alone says so of a folder, too. */
+bool program_can_run(const char *path);
 /* The path of a program of ours that lies in the folder of this one; -1 when it cannot be run. */
 int program_beside(const char *program, char *path, size_t size, struct fail *f);
 

@@ -24,6 +24,9 @@ run ../more/mine; is "$CODE" 2 "a path is no command"
 run ''; is "$CODE" 2 "nor is nothing"
 run folder; ok "nor a folder: no success" test "$CODE" != 0
 has "$ERR" "kmi: error: " "and kmi says so"
+printf '#!/bin/sh\necho found\n' >"$D/more/kmi-folder"
+chmod +x "$D/more/kmi-folder"
+run folder; is "$CODE $OUT" "0 found" "a folder does not hide the program of that name"
 env -u PATH "$BIN/kmi" keys >"$D/out" 2>&1; is $? 0 "no PATH at all"
 
 # The older tool's flags: the same as the commands, one at a time.
