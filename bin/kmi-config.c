@@ -216,7 +216,7 @@ no_such_setting(const char *name)
 	if (near)
 		fail_hint(&f, "did you mean %s?", near);
 	else
-		fail_hint(&f, NAME " lists them all");
+		fail_hint(&f, "kmi config lists them all");
 	return program_fail(NAME, &f);
 }
 

@@ -46,7 +46,7 @@ fail() {	# fail TEXT [HINT]
 ' kmi-e2e "$2" >&2
 }
 wrong() {
-	fail "$1" "${2:-$(say 'kmi-e2e --help tells more')}"
+	fail "$1" "${2:-$(say 'kmi e2e --help tells more')}"
 	exit 2
 }
 

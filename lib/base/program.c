@@ -203,6 +203,15 @@ program_help(const char *name, const char *usage)
 	return program_end(name, 0);
 }
 
+/* As it is typed: kmi is in PATH, the programs that it runs need not be. */
+static void
+hint_help(struct fail *f, const char *name)
+{
+	bool command = strncmp(name, "kmi-", 4) == 0;
+
+	fail_hint(f, "%s%s --help tells how it is used", command ? "kmi " : "", command ? name + 4 : name);
+}
+
 int
 program_usage(const char *name, const char *fmt, ...)
 {
@@ -215,7 +224,7 @@ program_usage(const char *name, const char *fmt, ...)
 	vsnprintf(text, sizeof(text), text_say(fmt), ap);
 	va_end(ap);
 	fail_set(&f, FAIL_USAGE, "%s", text);
-	fail_hint(&f, "%s --help tells how it is used", name);
+	hint_help(&f, name);
 	return program_fail(name, &f);
 }
 
@@ -235,7 +244,7 @@ program_unknown(const char *name, const char *given, const char *const *known, c
 	if (near)
 		fail_hint(&f, "did you mean %s?", near);
 	else
-		fail_hint(&f, "%s --help tells how it is used", name);
+		hint_help(&f, name);
 	return program_fail(name, &f);
 }
 

@@ -9,7 +9,7 @@ const struct text_entry text_ru[] = {
 	{ "allowed: %.*s", { "допустимо: %.*s" } },
 	{ "unknown setting %s", { "нет настройки %s" } },
 	{ "did you mean %s?", { "возможно, имелось в виду %s?" } },
-	{ "kmi-config lists them all", { "полный список: kmi config" } },
+	{ "kmi config lists them all", { "полный список: kmi config" } },
 	{ "one setting at a time: %s", { "по одной настройке за раз: %s" } },
 	{ "--json, --explain and --curl do not go together",
 	  { "--json, --explain и --curl вместе не работают" } },
@@ -130,7 +130,7 @@ const struct text_entry text_ru[] = {
 	    "\n"
 	    "Код завершения: 0 — распределение достаточно ровное, 1 — нет или запрос не\n"
 	    "удался, 2 — неверный вызов или настройка." } },
-	{ "kmi-e2e --help tells more", { "подробнее: kmi-e2e --help" } },
+	{ "kmi e2e --help tells more", { "подробнее: kmi e2e --help" } },
 	{ "%s takes a whole number from 1 to 99999, but was given \"%s\"",
 	  { "%s принимает целое число от 1 до 99999, а указано «%s»" } },
 	{ "%s takes a number, but was given \"%s\"", { "%s принимает число, а указано «%s»" } },
@@ -1049,7 +1049,7 @@ const struct text_entry text_ru[] = {
 	{ "%s: error: %s\n", { "%s: ошибка: %s\n" } },
 	{ "%s: hint: %s\n", { "%s: подсказка: %s\n" } },
 	{ "%s: warning: %s\n", { "%s: предупреждение: %s\n" } },
-	{ "%s --help tells how it is used", { "как этим пользоваться: %s --help" } },
+	{ "%s%s --help tells how it is used", { "как этим пользоваться: %s%s --help" } },
 	{ "unknown option %s", { "неизвестный параметр %s" } },
 	{ "option --%s needs a value", { "параметру --%s нужно значение" } },
 	{ "option -%c needs a value", { "параметру -%c нужно значение" } },

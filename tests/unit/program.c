@@ -144,9 +144,9 @@ main(void)
 	CHECK_INT(apart(unknown_long), 2);
 	CHECK_STR(said, "kmi-x: error: unknown option --jsn\nkmi-x: hint: did you mean --json?\n");
 	CHECK_INT(apart(unknown_short), 2);
-	CHECK_STR(said, "kmi-x: error: unknown option -x\nkmi-x: hint: kmi-x --help tells how it is used\n");
+	CHECK_STR(said, "kmi-x: error: unknown option -x\nkmi-x: hint: kmi x --help tells how it is used\n");
 	CHECK_INT(apart(unwanted), 2);
-	CHECK_STR(said, "kmi-x: error: option --json takes no value\nkmi-x: hint: kmi-x --help tells how it is used\n");
+	CHECK_STR(said, "kmi-x: error: option --json takes no value\nkmi-x: hint: kmi x --help tells how it is used\n");
 	CHECK_INT(apart(missing), 2);
 	CHECK(strstr(said, "option --lines needs a value") != NULL);
 	CHECK_INT(apart(missing_short), 2);
