@@ -259,7 +259,7 @@ say_started(const struct config *c, pid_t pid)
 	if (auths_scan(&a, c, &f) < 0)
 		program_say("  keys      none: %s\n", f.text);
 	else
-		program_say("  keys      %zu usable files in %s, %zu skipped\n", a.count, c->auths_dir, a.skipped_count);
+		program_say("  keys      %zu usable in %s, skipped files: %zu\n", a.count, c->auths_dir, a.skipped_count);
 	auths_free(&a);
 	program_say("  stop it   kmi proxy-stop\n");
 }
