@@ -1642,8 +1642,8 @@ const struct text_entry text_ru[] = {
 	/* lib/keys/state_text.c */
 	{ "not a JSON object", { "это не объект JSON" } },
 	{ "schema_version is %g, this kmi knows %d", { "schema_version равен %g, а этот kmi знает %d" } },
-	{ "use the kmi that wrote it, or move the file away to start afresh",
-	  { "возьмите kmi, который его записал, или уберите файл, чтобы начать заново" } },
+	{ "use the kmi that wrote state.json, or move that file away to start afresh",
+	  { "возьмите kmi, который записал state.json, или уберите этот файл, чтобы начать заново" } },
 
 	/* lib/keys/usage.c */
 	{ "the answer is larger than any account of usage", { "ответ больше любого отчёта о расходе" } },

@@ -337,7 +337,7 @@ explain(struct keyring *kr, struct pick *p, struct pick_none *none)
 		json_key(&o, "status");
 		json_put_cstr(&o, fitness_name(fit[i].fitness));
 		json_key(&o, "reason");
-		json_put_cstr(&o, fit[i].reason);
+		json_put_cstr(&o, *fit[i].reason ? fit[i].reason : NULL);
 		json_key(&o, "until");
 		clock_iso(fit[i].until, until);
 		json_put_cstr(&o, fit[i].until && fit[i].until != TIME_NEVER ? until : NULL);

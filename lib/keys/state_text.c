@@ -355,7 +355,7 @@ state_parse(struct state *st, struct str text, struct fail *f)
 	}
 	if (json_double(&r.j, json_get(&r.j, 0, "schema_version"), &schema) == 0 && schema > STATE_SCHEMA) {
 		fail_set(f, FAIL_NEWER, "schema_version is %g, this kmi knows %d", schema, STATE_SCHEMA);
-		fail_hint(f, "use the kmi that wrote it, or move the file away to start afresh");
+		fail_hint(f, "use the kmi that wrote state.json, or move that file away to start afresh");
 		goto out;
 	}
 	for (int v = json_first(&r.j, 0); v >= 0; v = json_next(&r.j, v)) {

@@ -150,5 +150,11 @@ is "$code $(grep -c '^right: 4 of 9' "$D/out") $(grep -c '^5 lines do not say en
 is "$(trace_last rotation_index) $(grep -c '"mine": \[1, 2.50\]' "$D/state/state.json")" "44 1" "its rotation goes on, and what it alone knows is kept"
 trace --why "$(sed -n 5p "$TR" | jq -r .request_id)"
 has "$OUT" "the older tool, which tells only the key: a" "--why of one of its lines"
+echo '{"schema_version": 1, "keys": {"a": {"exhausted_until": "2999-01-01T00:00:00Z"}, "b": {"exhausted_until": "2999-01-01T00:00:00Z"}}}' >"$D/state/state.json"
+ask /models
+is "$CODE $(echo "$BODY" | jq -c '.error.keys[0] | [.label, .status, .reason]')" '429 ["a","exhausted",null]' "its locks hold; they have no reason"
+echo '{"schema_version": 7, "keys": {}}' >"$D/state/state.json"
+"$BIN/kmi" rotate >"$D/out" 2>"$D/err"
+is "$? $(grep -c 'move that file away' "$D/err") $(grep -c 'state.json' "$D/err")" "1 1 1" "books of a newer kmi: which file, and what to do"
 pool_stop
 finish
