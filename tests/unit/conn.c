@@ -261,9 +261,54 @@ ends(bool cut, bool put_right, bool settle)
 	return got < 0 ? -1 - all : all;
 }
 
+/* A client that takes its time, while others want the place: how much of `n` bytes it gets before the reset. */
+static size_t
+settles_slowly(size_t n)
+{
+	struct sockaddr_in at = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t size = sizeof(at);
+	int listener = socket(AF_INET, SOCK_STREAM, 0), small = 4096, told[2], fd;
+	char *bytes = calloc(1, n);
+	size_t all = 0;
+	ssize_t got;
+	pid_t slow;
+
+	bind(listener, (struct sockaddr *)&at, sizeof(at));
+	listen(listener, 1);
+	getsockname(listener, (struct sockaddr *)&at, &size);
+	CHECK(pipe(told) == 0);
+	slow = fork();
+	if (slow == 0) {
+		fd = socket(AF_INET, SOCK_STREAM, 0);
+		setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small));
+		connect(fd, (struct sockaddr *)&at, sizeof(at));
+		poll(NULL, 0, 100);
+		while ((got = recv(fd, bytes, n, 0)) > 0)
+			all += (size_t)got;
+		_exit(write(told[1], &all, sizeof(all)) < 0);
+	}
+	fd = accept(listener, NULL, NULL);
+	conn_init(&c, fd, fd, -1);
+	c.draining = true;
+	conn_set_cut(&c, true);
+	conn_send(&c, (struct str){ bytes, n });
+	CHECK(conn_finish(&c, in_ms(3000)));
+	conn_settle(&c, in_ms(3000));
+	conn_free(&c);
+	close(fd);
+	waitpid(slow, NULL, 0);
+	CHECK(read(told[0], &all, sizeof(all)) == sizeof(all));
+	close(told[0]);
+	close(told[1]);
+	close(listener);
+	free(bytes);
+	return all;
+}
+
 static void
 cutting(void)
 {
+	CHECK_NAMED(settles_slowly(100000) == 100000, "one that is cut while the pool stops: every byte all the same");
 	CHECK_NAMED(ends(false, false, false) == 5, "an end in order");
 	CHECK_NAMED(ends(true, false, true) == -6, "a cut one: every byte, then a reset");
 	CHECK_NAMED(ends(true, true, false) == 5, "one that came to its end after all");
