@@ -44,7 +44,8 @@ sandbox_version(void)
 static uint64_t
 known(int version)
 {
-	return FS_ALL | (version >= VERSION_REFER ? LANDLOCK_ACCESS_FS_REFER : 0) | (version >= VERSION_TRUNCATE ? FS_TRUNCATE : 0);
+	return FS_ALL | (version >= VERSION_REFER ? LANDLOCK_ACCESS_FS_REFER : 0) |
+	    (version >= VERSION_TRUNCATE ? FS_TRUNCATE : 0);
 }
 
 void
@@ -55,7 +56,8 @@ sandbox_begin(struct sandbox *s)
 
 	*s = (struct sandbox){ .fd = -1, .version = version };
 	if (version)
-		s->fd = (int)syscall(SYS_landlock_create_ruleset, &rules, version >= SANDBOX_VERSION_PORTS ? sizeof(rules) : sizeof(rules.fs), 0);
+		s->fd = (int)syscall(SYS_landlock_create_ruleset, &rules,
+		    version >= SANDBOX_VERSION_PORTS ? sizeof(rules) : sizeof(rules.fs), 0);
 }
 
 static uint64_t
@@ -124,7 +126,7 @@ sandbox_enter(struct sandbox *s, struct fail *f)
 		limit(RLIMIT_NPROC, 0);
 	if (prctl(PR_SET_DUMPABLE, 0) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		rc = fail_sys(f, "give up new privileges");
-	if (s->fd < 0)
+	if (!s->version)
 		return rc;
 	if (rc == 0 && syscall(SYS_landlock_restrict_self, s->fd, 0) < 0)
 		rc = fail_sys(f, "enter the sandbox");

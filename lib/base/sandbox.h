@@ -28,7 +28,7 @@ enum sandbox_access {
 };
 
 struct sandbox {
-	int fd;			/* -1: none */
+	int fd;			/* -1: none; with a kernel that knows of them, entering it fails */
 	int version;		/* of the kernel's Landlock */
 	bool alone;		/* set it: no further process or thread (root may all the same) */
 	bool off;		/* entering it does nothing */
