@@ -181,10 +181,11 @@ bind_sockets(const struct config *c, struct sockets *s, struct given *given, str
 		close(s->items[0].fd);
 		return -1;
 	}
-	for (int i = 0; i < given->count; i++)
+	for (int i = 0; tls && i < given->count; i++)
 		if (strcmp(given->items[i].name, "kmi-tls") == 0) {
 			add_socket(s, "kmi-tls", given->items[i].fd);
 			given->items[i] = given->items[--given->count];
+			break;
 		}
 	return 0;
 }
@@ -408,9 +409,13 @@ end_process(pid_t pid)
 {
 	int64_t until = clock_mono_ms() + KILL_MS;
 
-	while (kill(pid, 0) == 0 && clock_mono_ms() < until)
+	while (kill(pid, 0) == 0) {
+		if (clock_mono_ms() >= until) {
+			kill(pid, SIGKILL);
+			return;
+		}
 		poll(NULL, 0, 20);
-	kill(pid, SIGKILL);
+	}
 }
 
 /*
@@ -422,27 +427,27 @@ restart(const struct config *c, const struct choices *o)
 {
 	struct given given = { .count = 0 };
 	pid_t pid = pidfile_read(paths.pid);
-	bool handed;
 	struct fail f;
+	bool handed;
 	int code;
 
 	if ((code = check_certificate(c)))
 		return code;
 	if (pid > 0)
 		given.count = handover_ask(c->state_dir, pid, given.items, &f);
-	if (given.count > 0) {
+	handed = given.count > 0;
+	if (handed) {
 		event_audit(c, "proxy_stop", NULL);
 	} else {
 		given.count = 0;
 		if (stop(c, o->force))
 			return 1;
 	}
-	handed = given.count > 0;
 	code = start(c, o->foreground, &given);
 	close_given(&given);
 	if (handed && code == 0)
 		program_say("The proxy has begun anew. Running answers end beside it, nobody was refused.\n");
-	if (o->force && pid > 0)
+	if (handed && o->force)
 		end_process(pid);
 	return code;
 }
