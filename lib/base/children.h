@@ -2,7 +2,7 @@
 #ifndef KMI_BASE_CHILDREN_H
 #define KMI_BASE_CHILDREN_H
 
-/* Sends a signal to each; how many there are, 0 also where the kernel does not tell. */
-int children_signal(int sig);
+/* Sends a signal to each; to none where the kernel does not tell of them. */
+void children_signal(int sig);
 
 #endif

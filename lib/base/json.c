@@ -4,7 +4,6 @@
 #include "base/json.h"
 
 #include "base/clock.h"
-
 #include "base/text.h"
 
 #include <jsmn.h>

@@ -2,8 +2,8 @@
 
 #include "base/buf.h"
 #include "base/nearest.h"
-#include "base/stamp.h"
 #include "base/secret.h"
+#include "base/stamp.h"
 #include "base/text.h"
 #include "base/window.h"
 

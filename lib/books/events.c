@@ -4,8 +4,8 @@
 #include "base/digest.h"
 #include "base/file.h"
 #include "base/json.h"
-#include "base/stamp.h"
 #include "base/secret.h"
+#include "base/stamp.h"
 
 #include <errno.h>
 #include <fcntl.h>
