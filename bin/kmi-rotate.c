@@ -530,7 +530,8 @@ set_automatic(const struct config *c, bool on, bool json)
 
 	if (on && !c->auto_rotate_allowed) {
 		fail_set(&f, FAIL_INPUT, "automatic rotation is not allowed here");
-		fail_hint(&f, "KMI_AUTO_ROTATE_ALLOWED=1 allows it, in the environment or in kmi.config.toml");
+		fail_hint(&f, "KMI_AUTO_ROTATE_ALLOWED=1 in the environment, or auto_rotate_allowed = true in "
+		    "kmi.config.toml, allows it; to the proxy, too");
 		return program_fail(NAME, &f);
 	}
 	if (state_begin(&ch, c->state_dir, &f) < 0)

@@ -583,8 +583,10 @@ const struct text_entry text_ru[] = {
 	  { "kmi keys скажет почему и до каких пор; kmi unlock МЕТКА снимет блокировку" } },
 	{ "%s is left as it was: %s", { "%s оставлен как был: %s" } },
 	{ "automatic rotation is not allowed here", { "авторотация здесь не разрешена" } },
-	{ "KMI_AUTO_ROTATE_ALLOWED=1 allows it, in the environment or in kmi.config.toml",
-	  { "её разрешает KMI_AUTO_ROTATE_ALLOWED=1 в окружении или в kmi.config.toml" } },
+	{ "KMI_AUTO_ROTATE_ALLOWED=1 in the environment, or auto_rotate_allowed = true in kmi.config.toml, allows it; to the "
+	  "proxy, too",
+	  { "её разрешает KMI_AUTO_ROTATE_ALLOWED=1 в окружении или auto_rotate_allowed = true в kmi.config.toml; прокси "
+	    "тоже" } },
 	{ "rotation is automatic: every request takes the next key",
 	  { "ротация автоматическая: каждый запрос берёт следующий ключ" } },
 	{ "rotation is manual: the active key serves while it is fit",

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static int
 check_toml(struct str text, struct fail *f)
@@ -56,20 +57,29 @@ check_no_key_file(const struct stat *st, const struct auths *pool, struct fail *
 	return 0;
 }
 
-/* The backup stands beside it, so that one rename undoes it all. */
+static int
+put_beside(const char *path, const char *suffix, bool once, struct str text, struct fail *f)
+{
+	char *beside = NULL;
+	int rc = 0;
+
+	if (asprintf(&beside, "%s%s", path, suffix) < 0)
+		return fail_memory(f);
+	if (!once || access(beside, F_OK) < 0)
+		rc = file_replace(beside, text, true, f);
+	free(beside);
+	return rc;
+}
+
+/* The backup stands beside it, so that one rename undoes it all. What was there before we ever wrote outlasts the next ones. */
 static int
 back_up(const char *path, struct str old, struct fail *f)
 {
-	char *backup = NULL;
-	int rc;
-
 	if (!old.n)
 		return 0;
-	if (asprintf(&backup, "%s.bak", path) < 0)
-		return fail_memory(f);
-	rc = file_replace(backup, old, true, f);
-	free(backup);
-	return rc;
+	if (put_beside(path, ".orig", true, old, f) < 0)
+		return -1;
+	return put_beside(path, ".bak", false, old, f);
 }
 
 static int

@@ -71,7 +71,10 @@ rot --to a
 sed "s#\"old\" \# here#\"$KMI_UPSTREAM_BASE_URL\" \# here#; s#api_key = \"old\"#api_key = \"sk-fake-a-000a\"#" "$D/before" >"$D/want"
 ok "in place, every other byte as it was" cmp "$D/want" "$config"
 ok "with a backup beside it" cmp "$D/before" "$config.bak"
-is "$(stat -c %a "$config.bak")" 600 "for its owner alone"
+ok "and what was there before the first time" cmp "$D/before" "$config.orig"
+is "$(stat -c %a "$config.bak" "$config.orig" | tr '\n' ' ')" "600 600 " "for their owner alone"
+rot --to b; rot --to a
+ok "which stays" cmp "$D/before" "$config.orig"
 has "$(cat "$HOME/.kimi-code/config.toml")" sk-fake-a-000a "and that of kimi-code, which is there"
 rot --to a
 has "$(cat "$D/out")" "$config has it already" "nothing to do is said"
@@ -177,7 +180,7 @@ is $bad 0 "60 rotations killed at any moment leave config and backup whole"
 : >"$config.tmp.0123abcd"; : >"$config.bak.tmp.0123abcd"; : >"$config.tmp.mine"
 touch -d '2 minutes ago' "$HOME"/.kimi/*.tmp.*
 rot; rot		# the config may have the first one's key already
-is "$? $(cd "$HOME/.kimi" && echo *)" "0 config.toml config.toml.bak config.toml.tmp.mine" "and what they left beside them goes"
+is "$? $(cd "$HOME/.kimi" && echo *)" "0 config.toml config.toml.bak config.toml.orig config.toml.tmp.mine" "and what they left beside them goes"
 rm "$config.tmp.mine"
 
 # a full disk
