@@ -523,6 +523,8 @@ switch_off(struct manager *m, const char *unit, struct fail *f)
 static int
 switch_over(struct manager *m, struct fail *f)
 {
+	/* A further socket is taken up when the service starts; meanwhile clients wait in the one that they know. */
+	const char *verb = shares_pool(m) && !systemctl_is(m->user, "active", "kmi-proxy-tls.socket") ? "restart" : "start";
 	char health[PATH_MAX];
 
 	if (m->pool ? switch_off(m, "kmi-proxy.socket", f) < 0 :
@@ -531,7 +533,7 @@ switch_over(struct manager *m, struct fail *f)
 	if (!config_listen_is_tls(m->c) && switch_on(m, m->pool ? "kmi-proxy-pool.socket" : "kmi-proxy.socket", f) < 0)
 		return -1;
 	/* Warm from the start, and a wrong setting shows now. */
-	if (m->pool && !config_listen_is_tls(m->c) && systemctl(m->user, SYSTEMCTL_LOUD, "start", "kmi-proxy-pool.service", NULL) < 0) {
+	if (m->pool && !config_listen_is_tls(m->c) && systemctl(m->user, SYSTEMCTL_LOUD, verb, "kmi-proxy-pool.service", NULL) < 0) {
 		fail_set(f, FAIL_SYSTEM, "the pool does not start");
 		return fail_hint(f, "kmi proxy-logs tells why");
 	}

@@ -35,19 +35,13 @@ out:
 int
 slot_take(struct slot *s, const char *state_dir, const char *account, long long most, struct fail *f)
 {
-	return slot_take_among(s, state_dir, account, 0, most, f);
-}
-
-int
-slot_take_among(struct slot *s, const char *state_dir, const char *account, long long first, long long end, struct fail *f)
-{
 	int rc = 0;
 
 	slot_free(s);
 	s->fd = open_slots(state_dir, account, f);
 	if (s->fd < 0)
 		return -1;
-	for (long long i = first; i < end && rc == 0; i++) {
+	for (long long i = 0; i < most && rc == 0; i++) {
 		struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = (off_t)i, .l_len = 1 };
 
 		if (fcntl(s->fd, F_OFD_SETLK, &lock) == 0)

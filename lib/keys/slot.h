@@ -26,8 +26,6 @@ struct slot {
 };
 
 int slot_take(struct slot *s, const char *state_dir, const char *account, long long most, struct fail *f);
-/* The same for the slots from `first` to before `end`: who has many need not look at all of them. */
-int slot_take_among(struct slot *s, const char *state_dir, const char *account, long long first, long long end, struct fail *f);
 void slot_free(struct slot *s);		/* one that is not taken is fine */
 
 #endif

@@ -3,22 +3,37 @@
 #include "base/clock.h"
 #include "base/digest.h"
 
+#include <stdio.h>
+
 /* As slots are named; no account is called so. */
-#define PLACES "\nplaces"
+#define PLACES "\nplaces %lld"
 #define TURN "\nturn"
 
-#define LOOK_AT 64		/* places a time; who has the turn looks often */
+#define GROUP 64		/* places that share a file: the kernel goes through all locks of one */
 #define TURN_MS 10		/* how often that is */
 #define QUEUE_MS 200		/* the others look for the turn less and less often, down to this */
 #define STUCK_MS 2000		/* who has the turn may be a stopped process: then it is looked for a place without it */
 
-/* True: one is taken, or that cannot be told. */
+static bool
+look_in(struct place *p, const struct config *c, long long group)
+{
+	long long most = c->proxy_max_connections - group * GROUP;
+	char name[32];
+
+	snprintf(name, sizeof(name), PLACES, group);
+	return slot_take(&p->slot, c->state_dir, name, most < GROUP ? most : GROUP, NULL) != 0;
+}
+
+/* True: one is taken, or that cannot be told. Who has just come looks everywhere, who waits at one group a time. */
 static bool
 look_for_place(struct place *p, const struct config *c)
 {
-	long long most = c->proxy_max_connections, first = most > LOOK_AT ? (long long)digest_below((unsigned)(most - LOOK_AT + 1)) : 0;
+	unsigned groups = (unsigned)((c->proxy_max_connections + GROUP - 1) / GROUP), from = digest_below(groups);
 
-	return slot_take_among(&p->slot, c->state_dir, PLACES, first, first + (most < LOOK_AT ? most : LOOK_AT), NULL) != 0;
+	for (unsigned i = 0; i < (p->waited_ms ? 1 : groups); i++)
+		if (look_in(p, c, (from + i) % groups))
+			return true;
+	return false;
 }
 
 static bool

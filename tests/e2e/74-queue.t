@@ -68,6 +68,8 @@ P
 is "$(timeout 30 python3 "$D/rest.py" "$(cat "$D/each.port")" | tr ' ' '\n' | sort | uniq -c | tr -s ' ')" " 24 200" "kept connections that rest take no place"
 
 # who stands first and is stopped does not stop the others
+until_true 10 eval '[ $(pgrep -c -P $EACH) = 0 ]'
+fake_reset
 for i in 1 2 3 4; do curl -s -m 60 -o /dev/null "$U/stall" & STALL[i]=$!; done
 until_true 10 eval '[ $(fake_live) -ge 4 ]'
 holders=$(pgrep -P $EACH)

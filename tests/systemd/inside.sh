@@ -185,6 +185,9 @@ kmi proxy-restart >said; is "$? $(tls)" "0 200" "kmi proxy-restart"
 kmi proxy install --system --tls >said; is "$? $(tls) $(code -H "$AUTH" $U/models)" "0 200 200" "TLS with a process a connection beside it"
 is "$(systemctl is-active kmi-proxy-tls.socket) $(pgrep -c -P "$(systemctl show -P MainPID kmi-tls.service)" kmi-handle)" "inactive 1" "has a pool of its own"
 kmi proxy install --system --pool --tls >said; is "$? $(tls)" "0 200" "and back"
+rm /etc/systemd/system/kmi-tls.service.d/kmi-proxy-install.conf; systemctl stop kmi-proxy-tls.socket kmi-tls.socket kmi-tls.service
+systemctl daemon-reload; systemctl restart kmi-tls.socket
+kmi proxy install --system --pool --tls >said; is "$? $(systemctl is-active kmi-proxy-tls.socket) $(tls)" "0 active 200" "with a pool that runs without the socket"
 
 landlock=$(./step-out kmi-handle | head -n 1)
 within() { systemd-run -q --wait --pipe -p SystemCallErrorNumber=EPERM -p "SystemCallFilter=$(systemctl show -P SystemCallFilter "$1")" \
@@ -217,6 +220,7 @@ V=http://127.0.0.1:54999/kmi-rotor/v1
 sed 's/^/# /' said
 is "$(code $V/models) $(jq -r .key_label body)" "200 t" "answers with the user's key"
 is "$(cd /home/tester && as kmi status --json | jq -c '[.proxy.superserver, .proxy.unit, .proxy.running]')" '["systemd","kmi-proxy.socket",true]' "kmi status knows"
+(cd /home/tester && as kmi proxy install --user) >said; is "$? $(grep -c 'wrote\|made\|started  ' said)" "0 0" "twice changes nothing"
 (cd /home/tester && as kmi proxy install --user --pool) >said; is "$? $(code $V/models)" "0 200" "with the pool"
 pid=$(pgrep -u tester -x -o kmi-handle)
 ok "sandboxed: no new privileges, filtered, no way to write at home" eval "grep -q 'NoNewPrivs:.1' /proc/$pid/status && grep -q 'Seccomp:.2' /proc/$pid/status"
