@@ -40,6 +40,8 @@ run(const char *path)
 		execl(path, path, (char *)NULL);
 		_exit(errno);
 	}
+	if (child < 0)
+		return -1;
 	waitpid(child, &status, 0);
 	errno = WEXITSTATUS(status);
 	return errno ? -1 : 0;
