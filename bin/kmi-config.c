@@ -307,7 +307,7 @@ main(int argc, char **argv)
 		fail_memory(&f);
 		return program_fail(NAME, &f);
 	}
-	if (curl)
+	if (curl && out.n)
 		fwrite(out.p, 1, out.n, stdout);	/* the one output that a secret is meant for */
 	else
 		program_print(&out);

@@ -14,6 +14,7 @@ keys a b c
 auto
 pool_start KMI_DRY_RUN=1
 export LC_ALL=C.UTF-8
+mux new-session -d -s keep 'sleep 1000'	# a server that goes with its last session is in the way of the next one
 mux new-session -d -s t -x 80 -y 24 "$BIN/kmi-trace --window 10; echo ended \$?; sleep 60"
 ok "begins without a trace" until_true 10 shows 'no request yet'
 ok "warming up" shows 'warming up 0/10'
