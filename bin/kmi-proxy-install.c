@@ -42,7 +42,8 @@ static const char usage[] =
     "      --user    in your own systemd; the default for everybody but root\n"
     "      --system  in the machine's, as user kmi, with /etc/kmi/kmi.env; needs root\n"
     "      --pool    warm handlers instead of one process a connection: faster\n"
-    "      --tls     kmi-tls as well, with KMI_PROXY_TLS_CERT and KMI_PROXY_TLS_KEY\n"
+    "      --tls     kmi-tls as well, with KMI_PROXY_TLS_CERT and KMI_PROXY_TLS_KEY; with\n"
+    "                --system a first pair is made where none is set\n"
     "  -h, --help    this text\n";
 
 /* Everything of ours that a manager may run; stopped, sockets before what they start. */
@@ -266,9 +267,11 @@ put_address(struct manager *m, const char *unit, const struct listen_address *a,
 
 	superserver_address(a, address, sizeof(address));
 	snprintf(text, sizeof(text), "[Socket]\nListenStream=\nListenStream=%s\n", address);
+	m->changed = false;
 	rc = put_drop_in(m, unit, strcmp(address, usual) == 0 ? "" : text, f);
-	if (m->changed && !before && systemctl_is(m->user, "active", unit))
+	if (m->changed && systemctl_is(m->user, "active", unit))
 		m->moved = true;
+	m->changed = m->changed || before;
 	return rc;
 }
 
@@ -407,6 +410,60 @@ prepare_machine(struct fail *f)
 	return 0;
 }
 
+/* ---- a first certificate ------------------------------------------------------------------------------------ */
+
+#define TLS_FOLDER KMI_ETC "/tls"
+#define TLS_CERT TLS_FOLDER "/cert.pem"
+#define TLS_KEY TLS_FOLDER "/key.pem"
+#define TLS_LISTEN "127.0.0.1:54443"
+
+/* What the settings do not say yet, at their end: the last of two lines of one name counts. */
+static int
+add_tls_settings(const struct config *c, struct fail *f)
+{
+	static const char path[] = KMI_ETC "/kmi.env";
+	struct buf text = BUF(UNIT_MAX);
+	int rc = -1;
+
+	if (file_read(path, UNIT_MAX, &text, NULL, f) < 0)
+		goto out;
+	buf_puts(&text, "\n# Put here by kmi proxy install --tls. To serve other machines: KMI_PROXY_TLS_LISTEN=0.0.0.0:54443,\n"
+	    "# KMI_PROXY_ALLOW_REMOTE=1 and a KMI_PROXY_TOKEN; then kmi proxy install --system --tls again.\n");
+	if (!*c->proxy_tls_listen)
+		buf_puts(&text, "KMI_PROXY_TLS_LISTEN=" TLS_LISTEN "\n");
+	buf_puts(&text, "KMI_PROXY_TLS_CERT=" TLS_CERT "\nKMI_PROXY_TLS_KEY=" TLS_KEY "\n");
+	if (buf_bad(&text))
+		fail_memory(f);
+	else if (file_replace(path, buf_view(&text), true, f) == 0 && give_to_group(path, 0640, f) == 0)
+		rc = 0;
+	if (rc == 0)
+		program_say("  set       KMI_PROXY_TLS_CERT and KMI_PROXY_TLS_KEY in %s\n", path);
+out:
+	buf_free(&text);
+	return rc;
+}
+
+/* For a machine that has none: made by us, so it is trusted by nobody before he is told to. */
+static int
+first_certificate(const struct manager *m, struct fail *f)
+{
+	char program[PATH_MAX];
+	const char *const make[] = { program, TLS_CERT, TLS_KEY, NULL };
+
+	if (prepare_machine(f) < 0 || program_beside("kmi-tls-selfsigned", program, sizeof(program), f) < 0)
+		return -1;
+	if (access(TLS_CERT, F_OK) < 0 || access(TLS_KEY, F_OK) < 0) {
+		if (systemctl_run(SYSTEMCTL_QUIET, make) < 0) {
+			fail_set(f, FAIL_SYSTEM, "a first certificate could not be made");
+			return fail_hint(f, "kmi tls selfsigned %s %s tells why", TLS_CERT, TLS_KEY);
+		}
+		program_say("  made      %s, which clients are to trust, and its key\n", TLS_CERT);
+	}
+	if (give_to_group(TLS_FOLDER, 0750, f) < 0 || give_to_group(TLS_KEY, 0640, f) < 0)
+		return -1;
+	return add_tls_settings(m->c, f);
+}
+
 /* ---- install ------------------------------------------------------------------------------------------------ */
 
 /* Settings that only this shell has: the service will not see them. */
@@ -479,7 +536,7 @@ put_in_place(struct manager *m, struct fail *f)
 	if (!config_listen_is_tls(m->c) && put_address(m, socket, &m->c->listen, "127.0.0.1:54123", f) < 0)
 		return -1;
 	if (m->tls && put_address(m, "kmi-tls.socket", config_listen_is_tls(m->c) ? &m->c->listen : &m->c->tls_listen,
-	    "127.0.0.1:54443", f) < 0)
+	    TLS_LISTEN, f) < 0)
 		return -1;
 	if (m->changed && systemctl(m->user, SYSTEMCTL_LOUD, "daemon-reload", NULL) < 0)
 		return fail_set(f, FAIL_SYSTEM, "systemd did not read the units again");
@@ -555,7 +612,7 @@ install(struct manager *m)
 
 	if (m->tls && !config_has_tls(m->c)) {
 		fail_set(&f, FAIL_USAGE, "--tls needs KMI_PROXY_TLS_CERT and KMI_PROXY_TLS_KEY");
-		fail_hint(&f, "kmi tls selfsigned makes a first certificate");
+		fail_hint(&f, "kmi tls selfsigned makes a first certificate; install --system --tls does so by itself");
 		return program_fail(name, &f);
 	}
 	if (!m->tls && config_listen_is_tls(m->c)) {
@@ -641,6 +698,7 @@ main(int argc, char **argv)
 	const char *slash = strrchr(argv[0], '/'), *verb = argc > 1 ? argv[1] : "";
 	struct manager m = { .user = geteuid() != 0 };
 	bool user = false, system = false;
+	struct fail f = { 0 };
 	struct config c;
 	int opt, code;
 
@@ -673,6 +731,13 @@ main(int argc, char **argv)
 	if ((code = program_config(name, &c, NULL)))
 		return code;
 	m.c = &c;
+	if (strcmp(verb, "install") == 0 && m.tls && !m.user && !*c.proxy_tls_cert && !*c.proxy_tls_key) {
+		if (find_places(&m, &f) < 0 || first_certificate(&m, &f) < 0)
+			return program_fail(name, &f);
+		config_free(&c);
+		if ((code = program_config(name, &c, NULL)))
+			return code;
+	}
 	code = strcmp(verb, "uninstall") == 0 ? uninstall(&m) : install(&m);
 	config_free(&c);
 	return program_end(name, code);

@@ -408,8 +408,14 @@ const struct text_entry text_ru[] = {
 	  { "укажите --tls или отдельный адрес для TLS в KMI_PROXY_TLS_LISTEN" } },
 	{ "--tls needs KMI_PROXY_TLS_CERT and KMI_PROXY_TLS_KEY",
 	  { "для --tls нужны KMI_PROXY_TLS_CERT и KMI_PROXY_TLS_KEY" } },
-	{ "kmi tls selfsigned makes a first certificate",
-	  { "первый сертификат сделает kmi tls selfsigned" } },
+	{ "kmi tls selfsigned makes a first certificate; install --system --tls does so by itself",
+	  { "первый сертификат сделает kmi tls selfsigned; install --system --tls делает его сам" } },
+	{ "  set       KMI_PROXY_TLS_CERT and KMI_PROXY_TLS_KEY in %s\n",
+	  { "  задано    KMI_PROXY_TLS_CERT и KMI_PROXY_TLS_KEY в %s\n" } },
+	{ "a first certificate could not be made", { "не удалось сделать первый сертификат" } },
+	{ "kmi tls selfsigned %s %s tells why", { "причину покажет kmi tls selfsigned %s %s" } },
+	{ "  made      %s, which clients are to trust, and its key\n",
+	  { "  сделан    %s, которому должны доверять клиенты, и ключ к нему\n" } },
 	{ "the proxy does not answer on %s", { "прокси не отвечает на %s" } },
 	{ "The proxy answers on %s, started by systemd.\n",
 	  { "Прокси отвечает на %s, его запускает systemd.\n" } },
@@ -457,7 +463,8 @@ const struct text_entry text_ru[] = {
 	  "      --user    in your own systemd; the default for everybody but root\n"
 	  "      --system  in the machine's, as user kmi, with /etc/kmi/kmi.env; needs root\n"
 	  "      --pool    warm handlers instead of one process a connection: faster\n"
-	  "      --tls     kmi-tls as well, with KMI_PROXY_TLS_CERT and KMI_PROXY_TLS_KEY\n"
+	  "      --tls     kmi-tls as well, with KMI_PROXY_TLS_CERT and KMI_PROXY_TLS_KEY; with\n"
+	  "                --system a first pair is made where none is set\n"
 	  "  -h, --help    this text\n",
 	  { "использование: kmi proxy install | uninstall [--user | --system] [--pool] [--tls]\n"
 	    "\n"
@@ -467,7 +474,8 @@ const struct text_entry text_ru[] = {
 	    "      --user    в вашем собственном systemd; так по умолчанию для всех, кроме root\n"
 	    "      --system  в системном, от пользователя kmi, с /etc/kmi/kmi.env; нужен root\n"
 	    "      --pool    прогретые обработчики вместо процесса на соединение: быстрее\n"
-	    "      --tls     и kmi-tls тоже, с KMI_PROXY_TLS_CERT и KMI_PROXY_TLS_KEY\n"
+	    "      --tls     и kmi-tls тоже, с KMI_PROXY_TLS_CERT и KMI_PROXY_TLS_KEY; с --system\n"
+	    "                первая пара делается сама, если не задана\n"
 	    "  -h, --help    эта справка\n" } },
 
 	/* bin/kmi-proxy.c */
@@ -1431,6 +1439,11 @@ const struct text_entry text_ru[] = {
 	{ "mend the file, or take it out of the folder", { "исправьте файл или уберите его из каталога" } },
 
 	/* lib/doctor/proxy.c */
+	{ "nobody speaks TLS on %s", { "на %s никто не принимает TLS" } },
+	{ "kmi proxy install --system --tls where systemd runs the proxy, else kmi proxy-restart",
+	  { "kmi proxy install --system --tls, если прокси запускает systemd, иначе kmi proxy-restart" } },
+	{ "KMI_PROXY_TLS_LISTEN=0.0.0.0:%d is for other machines, too; then start the proxy anew",
+	  { "KMI_PROXY_TLS_LISTEN=0.0.0.0:%d — и для других машин; потом запустите прокси заново" } },
 	{ "the token is so short that others may find it by trying",
 	  { "токен такой короткий, что его можно подобрать" } },
 	{ "make a long random one: openssl rand -hex 24",

@@ -1,9 +1,15 @@
 #include "base/clock.h"
+#include "base/listener.h"
+#include "base/peer.h"
 #include "base/probe.h"
 #include "base/superserver.h"
 #include "doctor/doctor.h"
 #include "tls/credential.h"
 
+#include <arpa/inet.h>
+#include <ifaddrs.h>
+#include <net/if.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -129,6 +135,68 @@ check_remote(struct doctor *d, const struct listen_address *a, const char *text)
 		doctor_found(d, FINDING_OK, "%s serves other machines that send the token", text);
 }
 
+static bool
+is_everywhere(const struct listen_address *a)
+{
+	return a->host && (strcmp(a->host, "0.0.0.0") == 0 || strcmp(a->host, "::") == 0);
+}
+
+/* Asked on an address that others know us by: a socket may still be on loopback alone, from before the setting. */
+static bool
+is_reached_from_outside(int port)
+{
+	struct listen_address outside = { .port = port };
+	char host[INET_ADDRSTRLEN];
+	struct ifaddrs *all, *i;
+	int fd;
+
+	if (getifaddrs(&all) < 0)
+		return true;
+	for (i = all; i; i = i->ifa_next)
+		if (i->ifa_addr && i->ifa_addr->sa_family == AF_INET && (i->ifa_flags & IFF_UP) &&
+		    !peer_is_loopback4(((struct sockaddr_in *)(void *)i->ifa_addr)->sin_addr.s_addr))
+			break;
+	if (i)
+		outside.host = (char *)(uintptr_t)inet_ntop(AF_INET, &((struct sockaddr_in *)(void *)i->ifa_addr)->sin_addr, host,
+		    sizeof(host));
+	freeifaddrs(all);
+	if (!outside.host)
+		return true;	/* nobody knows us */
+	fd = probe_connect(&outside);
+	if (fd >= 0)
+		close(fd);
+	return fd >= 0;
+}
+
+static bool
+is_listened_on(const struct listen_address *a)
+{
+	struct listeners l;
+	bool yes = listener_find(&l, a, 0, NULL) == 0 && l.listening;
+
+	listener_free(&l);
+	return yes && (!is_everywhere(a) || is_reached_from_outside(a->port));
+}
+
+/* The address of TLS: whether it is served, and to whom. */
+static void
+check_tls(struct doctor *d)
+{
+	const struct config *c = d->config;
+	const struct listen_address *a = &c->tls_listen;
+
+	if (config_has_tls(c) && !is_listened_on(a)) {
+		doctor_found(d, FINDING_WARN, "nobody speaks TLS on %s", c->proxy_tls_listen);
+		doctor_remedy(d, "kmi proxy install --system --tls where systemd runs the proxy, else kmi proxy-restart");
+	}
+	if (!a->path && is_loopback(a)) {
+		doctor_found(d, FINDING_NOTE, "%s is on this machine only", c->proxy_tls_listen);
+		doctor_remedy(d, "KMI_PROXY_TLS_LISTEN=0.0.0.0:%d is for other machines, too; then start the proxy anew", a->port);
+	} else {
+		check_remote(d, a, c->proxy_tls_listen);
+	}
+}
+
 static void
 check_certificate(struct doctor *d)
 {
@@ -175,7 +243,7 @@ doctor_proxy(struct doctor *d)
 	check_running(d);
 	check_remote(d, &c->listen, c->proxy_listen);
 	if (c->proxy_tls_listen && *c->proxy_tls_listen)
-		check_remote(d, &c->tls_listen, c->proxy_tls_listen);
+		check_tls(d);
 	check_certificate(d);
 	check_open_files(d);
 }

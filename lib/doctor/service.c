@@ -1,5 +1,6 @@
 #include "doctor/doctor.h"
 
+#include <limits.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <string.h>
@@ -38,6 +39,23 @@ check_keys(struct doctor *d, const struct passwd *pw)
 		}
 }
 
+/* A folder on the way counts, too, and is the likelier fault. */
+static void
+check_tls(struct doctor *d, const struct passwd *pw, const char *path)
+{
+	char folder[PATH_MAX];
+	const char *slash = strrchr(path, '/');
+
+	snprintf(folder, sizeof(folder), "%.*s", slash ? (int)(slash - path) : 0, path);
+	if (*folder && !may(pw, folder, 01)) {
+		doctor_found(d, FINDING_FAIL, "the service runs as %s, who may not read %s", SERVICE_USER, path);
+		doctor_remedy(d, "chgrp %s %s && chmod 750 %s", SERVICE_USER, folder, folder);
+	} else if (*path && !may(pw, path, 04)) {
+		doctor_found(d, FINDING_FAIL, "the service runs as %s, who may not read %s", SERVICE_USER, path);
+		doctor_remedy(d, "chgrp %s %s && chmod 640 %s", SERVICE_USER, path, path);
+	}
+}
+
 void
 doctor_service(struct doctor *d)
 {
@@ -54,4 +72,6 @@ doctor_service(struct doctor *d)
 		doctor_remedy(d, "chown -R %s: %s", SERVICE_USER, d->config->state_dir);
 	}
 	check_keys(d, pw);
+	check_tls(d, pw, d->config->proxy_tls_cert);
+	check_tls(d, pw, d->config->proxy_tls_key);
 }

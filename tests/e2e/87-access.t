@@ -212,6 +212,8 @@ KMI_PROXY_LISTEN=unix:$D/sock "$BIN/kmi-proxy-stop" -y >/dev/null 2>&1
 KMI_PROXY_UNIX_USERS=nobdy "$BIN/kmi-handle" </dev/null 2>"$D/err"
 is $? 2 "a user that does not exist is an error"
 has "$(cat "$D/err")" "KMI_PROXY_UNIX_USERS is \"nobdy\" (environment); allowed: a comma list of users" "that names the setting"
+KMI_PROXY_LISTEN=0.0.0.0:54123 KMI_PROXY_ALLOW_REMOTE=1 KMI_PROXY_TOKEN=short "$BIN/kmi-doctor" --plain >"$D/out" 2>&1
+has "$(cat "$D/out")" "so short that others may find it by trying" "kmi doctor names a token that is short"
 KMI_PROXY_LISTEN=unix:$D/sock KMI_PROXY_UNIX_USERS=nobody "$BIN/kmi-doctor" --plain >"$D/out" 2>&1
 has "$(cat "$D/out")" "refuses your own clients: KMI_PROXY_UNIX_USERS" "kmi doctor sees that it refuses its own user"
 finish

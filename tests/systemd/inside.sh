@@ -163,15 +163,13 @@ is "$(code -H "$AUTH" $U/models) $(tail -n 1 rec/log.jsonl | jq -r .key)" "200 s
 rm -r /run/systemd/system/kmi-proxy-pool.service.d; systemctl daemon-reload; systemctl restart kmi-proxy-pool.service
 
 part "TLS"
-kmi tls selfsigned --name localhost /etc/kmi/cert.pem /etc/kmi/key.pem >/dev/null 2>&1
-chown kmi: /etc/kmi/key.pem /etc/kmi/cert.pem
-set_env KMI_PROXY_TLS_CERT /etc/kmi/cert.pem
-set_env KMI_PROXY_TLS_KEY /etc/kmi/key.pem
-set_env KMI_PROXY_TLS_LISTEN 127.0.0.1:54443
-kmi proxy install --system --pool --tls >said; is $? 0 "kmi proxy install --tls"
-T=https://localhost:54443/kmi-rotor/v1
-is "$(code --cacert /etc/kmi/cert.pem -H "$AUTH" $T/models) $(code -H "$AUTH" $U/models)" "200 200" "it serves with and without"
-tls() { code --cacert /etc/kmi/cert.pem -H "$AUTH" $T/models; }
+ip addr add 192.0.2.7/32 dev lo
+kmi proxy install --system --pool --tls >said; is $? 0 "kmi proxy install --tls, with no setting for it"
+sed 's/^/# /' said
+T=https://localhost:54443/kmi-rotor/v1 LAN=https://192.0.2.7:54443/kmi-rotor/v1 CERT=/etc/kmi/tls/cert.pem
+is "$(code --cacert $CERT -H "$AUTH" $T/models) $(code -H "$AUTH" $U/models)" "200 200" "it serves with and without, by a certificate of its own making"
+is "$(stat -c '%a %U:%G' /etc/kmi/tls /etc/kmi/tls/key.pem /etc/kmi/kmi.env | tr '\n' ' ')" "750 root:kmi 640 root:kmi 640 root:kmi " "whose key is for the service alone"
+tls() { code --cacert $CERT -H "$AUTH" $T/models; }
 systemctl restart kmi-tls.service; systemctl reload kmi-tls.service
 is "$(tls)" 200 "restarted and reloaded as well"
 is "$(systemctl is-active kmi-proxy-tls.socket) $(pgrep -c -P "$(systemctl show -P MainPID kmi-tls.service)" kmi-handle)" "active 0" "with the pool that there is, and none of its own"
@@ -194,6 +192,40 @@ within() { systemd-run -q --wait --pipe -p SystemCallErrorNumber=EPERM -p "Syste
 	"$PWD/step-out" kmi-handle read:/etc/shadow; }
 ok "this machine has Landlock ($landlock)" test "$landlock" -gt 0
 is "$(within kmi-proxy-pool.service | tr '\n' ' ')" "$landlock read:/etc/shadow Permission denied " "a handler narrows itself within its unit"
+
+part "other machines"
+set_env KMI_PROXY_TOKEN
+ok "kmi doctor says how to serve them" grep -q 'KMI_PROXY_TLS_LISTEN=0.0.0.0:54443' <(kmi doctor)
+is "$(findings)" "" "and finds no fault as it is"
+set_env KMI_PROXY_TLS_LISTEN 0.0.0.0:54443
+is "$(kmi doctor --json | jq -r '.findings[] | select(.level == "warn" or .level == "fail") | .what' | grep -c -e 'nobody speaks TLS on 0.0.0.0:54443' -e 'all refused' -e 'no token')" 3 \
+	"then what is missing: a socket there, the permission, a token"
+set_env KMI_PROXY_ALLOW_REMOTE 1
+set_env KMI_PROXY_TOKEN token-that-is-secret-0123456789
+kmi proxy install --system --pool --tls >said; is $? 0 "kmi proxy install --tls once more"
+is "$(code --cacert $CERT -H "$AUTH" $LAN/models) $(code --cacert $CERT $LAN/models)" "200 401" "they are served, with the token"
+is "$(findings)" "" "kmi doctor has no fault to find"
+ok "and says that they are" grep -q '0.0.0.0:54443 serves other machines that send the token' <(kmi doctor)
+chmod 600 /etc/kmi/tls/key.pem
+ok "a certificate's key that the service may not read" grep -q 'may not read /etc/kmi/tls/key.pem' <(kmi doctor)
+chmod 640 /etc/kmi/tls/key.pem
+for i in 1 2 3 4 5 6; do code --cacert $CERT -H 'Authorization: Bearer wrong' $LAN/models; echo; done >codes
+is "$(sort -u codes)" 401 "wrong tokens"
+ok "are counted inside the sandbox" grep -q 'one wrong token after the other.*"peer": "192.0.2.7:' /var/lib/kmi/logs/kmi.log
+
+part "users at a unix socket"
+mkdir -p /run/kmi-test
+set_env KMI_PROXY_LISTEN unix:/run/kmi-test/sock
+set_env KMI_PROXY_UNIX_USERS root,daemon
+kmi proxy install --system --pool --tls >said; is $? 0 "kmi proxy install at a unix socket"
+echo "$AUTH" >header; chmod 644 header	# not in an argument, which the journal would show
+at() { runuser -u "$1" -- curl -s -m 30 -o /dev/null -w '%{http_code}' -H @header --unix-socket /run/kmi-test/sock http://localhost/kmi-rotor/v1/models; }
+is "$(at root) $(at daemon) $(at nobody) $(at bin)" "200 200 403 403" "who is named is served, others are not"
+sed -i '/PrivateUsers=no/d' /etc/systemd/system/kmi-proxy-pool.service.d/*.conf
+systemctl daemon-reload; systemctl restart kmi-proxy-pool.service
+is "$(at root) $(at daemon) $(at nobody)" "200 403 403" "in a sandbox that knows no other users none of them is taken for nobody"
+set_env KMI_PROXY_LISTEN; set_env KMI_PROXY_UNIX_USERS
+kmi proxy install --system --pool --tls >said; is "$? $(tls) $(code -H "$AUTH" $U/models)" "0 200 200" "and back"
 
 part "the timer"
 mkdir -p /run/systemd/system/kmi-health.timer.d
