@@ -99,13 +99,12 @@ gave_up() { grep -q "^NoNewPrivs:.1" "/proc/$1/status" && grep -q "^Max processe
 	grep -q "^Max core file size *1 *1 " "/proc/$1/limits"; }
 tls_start
 tls_code "$T/models" >/dev/null
-openssl s_client -quiet -connect "127.0.0.1:$TPORT" < <(sleep 20) >/dev/null 2>&1 &
-client=$!
+tls_silent
 until_true 10 eval 'child=$(pgrep -P "$TLS" -x kmi-tls)'
 ok "the process of a connection has given up" until_true 5 gave_up "$child"
 ok "the one that starts the pool has not" eval '! gave_up "$TLS"'
 is "$(tls_code "$T/models")" 200 "the pool behind works"
-kill "$client"
+kill $SILENT
 tls_stop
 is "$(grep -c . "$D/tls.err")" 0 "nobody complains"
 unset KMI_PROXY_TLS_CERT KMI_PROXY_TLS_KEY

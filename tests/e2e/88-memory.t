@@ -46,13 +46,12 @@ else
 
 	tls_start KMI_PROXY_TOKEN=$token
 	is "$(tls_code "${with[@]}" "$T/models")" 200 "by TLS"
-	openssl s_client -quiet -connect "127.0.0.1:$TPORT" < <(sleep 20) >/dev/null 2>&1 &
-	client=$!
+	tls_silent
 	ok "a connection" until_true 10 eval 'child=$(pgrep -P "$TLS" -x kmi-tls)'
 	sleep 0.3
 	is "$(times "$child" "$key") $(times "$child" "$token")" "0 0" "the process of a connection of TLS has neither a key nor the token"
 	is "$(times "$TLS" "$key")" 0 "its parent no key"
-	kill $client
+	kill $SILENT
 	tls_stop
 fi
 

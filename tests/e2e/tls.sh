@@ -3,6 +3,7 @@
 #	tls_start [NAME=VALUE...]	kmi-tls on a free port, with a pool of its own; $T is the base URL, $TLS the process
 #	tls_stop
 #	shake ARGUMENTS...		an openssl handshake with it; what it says is in $SAID
+#	tls_silent			a client that makes the handshake and then says nothing: $SILENT
 #	warnings			how many lines kmi-tls has written to its log
 free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
 certs
@@ -20,6 +21,12 @@ tls_start() {
 tls_stop() {
 	kill -TERM "$TLS" 2>/dev/null
 	wait "$TLS"
+}
+tls_silent() {
+	[ -e "$D/silence" ] || mkfifo "$D/silence"
+	openssl s_client -quiet -connect "127.0.0.1:$TPORT" 0<>"$D/silence" >/dev/null 2>&1 &
+	SILENT=$!
+	started+=($SILENT)
 }
 shake() { SAID=$(timeout 20 openssl s_client -connect "127.0.0.1:$TPORT" "$@" </dev/null 2>&1 | tr -d '\0'); }
 warnings() { grep -c . "$D/tls.err"; }

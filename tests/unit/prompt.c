@@ -1,10 +1,18 @@
 #include "books/prompt.h"
 
-#include "base/clock.h"
-
 #include "check.h"
 
 #include <stdlib.h>
+#include <time.h>
+
+#define CPU_MS 5000	/* linear time is far below it, also under a sanitizer, and any other far above */
+
+/* Of this process, whatever else the machine does. */
+static long
+cpu_ms(void)
+{
+	return (long)(clock() * 1000.0 / CLOCKS_PER_SEC);
+}
 
 static struct prompt
 reading(const char *body)
@@ -191,7 +199,7 @@ deep_and_large(void)
 {
 	struct buf b = BUF(80 << 20);
 	struct prompt p;
-	int64_t start;
+	long start;
 
 	for (int depth = 900; depth < 100000; depth = depth * 10) {
 		buf_reset(&b);
@@ -209,12 +217,12 @@ deep_and_large(void)
 		for (int i = 0; i < 8 << 20; i++)
 			buf_puts(&b, kind == 0 ? "\\\"" : kind == 1 ? "\\\\" : "xy");
 		buf_puts(&b, "\"}], \"model\": \"m\"}");
-		start = clock_mono_ms();
+		start = cpu_ms();
 		prompt_read(&p, buf_view(&b), true);
 		CHECK_STR(p.model, "m");
 		CHECK_STR(p.head, "hello");
-		printf("# %zu MB in %lld ms\n", b.n >> 20, (long long)(clock_mono_ms() - start));
-		CHECK(clock_mono_ms() - start < 1500);
+		printf("# %zu MB in %ld ms\n", b.n >> 20, cpu_ms() - start);
+		CHECK(cpu_ms() - start < CPU_MS);
 	}
 	buf_free(&b);
 }
@@ -276,7 +284,7 @@ usage_in_bounded_time(void)
 {
 	struct buf b = BUF(4 << 20);
 	struct prompt_usage u;
-	int64_t start = clock_mono_ms();
+	long start = cpu_ms();
 
 	while (b.n < 1 << 20)
 		buf_puts(&b, "{\"usage\":");
@@ -291,8 +299,8 @@ usage_in_bounded_time(void)
 		buf_puts(&b, "{\"usage\":{\"prompt_tokens\":2,\"a\":[{\"usage\":{}},{\"usage\":{}}");
 	prompt_usage_read(&u, buf_view(&b));
 	CHECK_INT(u.prompt_tokens, -1);
-	printf("# %lld ms\n", (long long)(clock_mono_ms() - start));
-	CHECK(clock_mono_ms() - start < 1000);
+	printf("# %ld ms\n", cpu_ms() - start);
+	CHECK(cpu_ms() - start < CPU_MS);
 	buf_free(&b);
 }
 
