@@ -6,11 +6,10 @@
  *	kmi-proxy-restart
  *	kmi-proxy-logs [--no-follow] [--lines N] [--app] [--since TIME]
  *
- * One program under four names. Where a supervisor runs the proxy it leaves all that to kmi-proxy-units; install and
- * uninstall are kmi-proxy-install. It binds the address itself, gives the
- * listening socket to kmi-handle (where a certificate is set, to kmi-tls, which
- * starts a pool behind itself), and waits until that answers. Only a process
- * that proxy.pid names and that is ours is ever stopped.
+ * One program under four names. Where a supervisor runs the proxy it leaves all that to kmi-proxy-units;
+ * install and uninstall are kmi-proxy-install. It binds the address itself, gives the listening socket to
+ * kmi-handle (where a certificate is set, to kmi-tls, which starts a pool behind itself), and waits until
+ * that answers. Only a process that proxy.pid names and that is ours is ever stopped.
  */
 #include "base/bind.h"
 #include "base/clock.h"
@@ -203,8 +202,8 @@ become_server(const struct sockets *s, struct fail *f)
 }
 
 /*
- * A certificate that cannot be used is told here and now, not in a log. kmi-tls looks at it itself: nobody else reads
- * the key. 0, or the exit code; one that has ended is only warned of.
+ * A certificate that cannot be used is told here and now, not in a log. kmi-tls looks at it itself: nobody
+ * else reads the key. 0, or the exit code; one that has ended is only warned of.
  */
 static int
 check_certificate(const struct config *c)
@@ -419,8 +418,8 @@ end_process(pid_t pid)
 }
 
 /*
- * The old pool gives its listening sockets and finishes its answers beside the new one. One that does not is stopped first;
- * then clients are refused for a moment.
+ * The old pool gives its listening sockets and finishes its answers beside the new one. One that does not is
+ * stopped first; then clients are refused for a moment.
  */
 static int
 restart(const struct config *c, const struct choices *o)

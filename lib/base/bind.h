@@ -6,8 +6,9 @@
 #include "base/fail.h"
 
 /*
- * The descriptor, or -1; an address that is in use is told with the program that holds it. `text` is the address as it was
- * given, `setting` the name of where. The socket of a unix path that nobody listens on any more is replaced.
+ * The descriptor, or -1; an address that is in use is told with the program that holds it. `text` is the
+ * address as it was given, `setting` the name of where. The socket of a unix path that nobody listens on any
+ * more is replaced.
  */
 int bind_listen(const struct listen_address *a, const char *text, const char *setting, struct fail *f);
 

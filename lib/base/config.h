@@ -111,8 +111,8 @@ struct config_origin {
 
 int config_load(struct config *c, const char *const *args, struct fail *f);
 /*
- * The same for who is to tell all that is wrong: a source that cannot be read, or a value that cannot be used, is told to
- * `refused` and then counts as not given. Fails only when memory is out.
+ * The same for who is to tell all that is wrong: a source that cannot be read, or a value that cannot be
+ * used, is told to `refused` and then counts as not given. Fails only when memory is out.
  */
 int config_load_around(struct config *c, const char *const *args, void (*refused)(const struct fail *why, void *arg),
     void *arg, struct fail *f);
@@ -143,8 +143,9 @@ const char *config_scheme(const struct config *c);
 /* Whether `host` passes the allowlist (empty list = any; `*.domain` matches below domain). */
 bool config_host_allowed(const struct config *c, struct str host);
 /*
- * Checks an upstream base URL: https, a host that is allowed, no user, query or fragment. Fails with FAIL_INPUT and a
- * sentence without the URL ("the URL must start with https://"): there may be a password in it.
+ * Checks an upstream base URL: https, a host that is allowed, no user, query or fragment. Fails with
+ * FAIL_INPUT and a sentence without the URL ("the URL must start with https://"): there may be a password in
+ * it.
  */
 int config_check_url(const struct config *c, const char *url, struct fail *f);
 #endif

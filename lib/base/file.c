@@ -129,8 +129,9 @@ file_write_all(int fd, struct str s)
 }
 
 /*
- * root, by sudo, beside a proxy of another user: what it makes in that user's folder is made as he would make it, so that his
- * proxy can go on with it, and no link of his leads root astray. True when theirs() has to be ended by ours().
+ * root, by sudo, beside a proxy of another user: what it makes in that user's folder is made as he would make
+ * it, so that his proxy can go on with it, and no link of his leads root astray. True when theirs() has to be
+ * ended by ours().
  */
 static bool
 theirs(const char *path)

@@ -32,8 +32,9 @@ int file_read(const char *path, size_t max, struct buf *out, struct file_stamp *
 int file_read_at(int dir, const char *name, size_t max, struct buf *out, struct file_stamp *stamp, struct fail *f);
 
 /*
- * The file that path names in the end: symbolic links at its last part are followed, also to what is not there yet. Root
- * follows no link of another user to what is not that user's (EPERM). Caller frees; NULL with errno.
+ * The file that path names in the end: symbolic links at its last part are followed, also to what is not
+ * there yet. Root follows no link of another user to what is not that user's (EPERM). Caller frees; NULL with
+ * errno.
  */
 char *file_target(const char *path);
 
@@ -52,8 +53,9 @@ int file_replace(const char *path, struct str content, bool sync, struct fail *f
 bool file_tighten(const char *path);
 
 /*
- * open() with O_CREAT and O_CLOEXEC, 0600. What root makes in the folder of another user (sudo, beside a proxy that runs as
- * that user) belongs to him; file_replace(), file_mkdirs(), file_lock() and file_append_line() make theirs so, too.
+ * open() with O_CREAT and O_CLOEXEC, 0600. What root makes in the folder of another user (sudo, beside a
+ * proxy that runs as that user) belongs to him; file_replace(), file_mkdirs(), file_lock() and
+ * file_append_line() make theirs so, too.
  */
 int file_make(const char *path, int flags);
 

@@ -5,9 +5,9 @@
  *	the pool:	int done = handover_give(state_dir, sockets, n);	when it gets that signal
  *			if (done >= 0) stop to accept, close(done);
  *
- * They meet at a unix socket in the state folder that is there for this moment only. Who asks knows whom it asked, and who is
- * asked gives to its own user and root alone. When handover_ask() returns, the pool accepts no more: whoever connects from now
- * on waits for the successor. Running answers end in the old pool.
+ * They meet at a unix socket in the state folder that is there for this moment only. Who asks knows whom it
+ * asked, and who is asked gives to its own user and root alone. When handover_ask() returns, the pool accepts
+ * no more: whoever connects from now on waits for the successor. Running answers end in the old pool.
  */
 #ifndef KMI_BASE_HANDOVER_H
 #define KMI_BASE_HANDOVER_H

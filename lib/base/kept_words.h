@@ -1,8 +1,8 @@
 /*
  * kept_words: texts that are kept in English, in a file or for the log, and shown in the user's language.
  *
- * A whole sentence is its own name in the catalogue. One that was put together from a format is known by that format, which
- * has a single %s; kept_words.c has them.
+ * A whole sentence is its own name in the catalogue. One that was put together from a format is known by that
+ * format, which has a single %s; kept_words.c has them.
  */
 #ifndef KMI_BASE_KEPT_WORDS_H
 #define KMI_BASE_KEPT_WORDS_H

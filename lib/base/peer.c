@@ -111,8 +111,8 @@ ask(int (*question)(int, struct sockaddr *, socklen_t *), int fd, union peer_add
 }
 
 /*
- * In a user namespace (PrivateUsers= in a unit, a container) everybody it does not know bears the number of "nobody", who may
- * then be anybody. The first namespace knows all there are.
+ * In a user namespace (PrivateUsers= in a unit, a container) everybody it does not know bears the number of
+ * "nobody", who may then be anybody. The first namespace knows all there are.
  */
 static bool
 may_be_anybody(uid_t uid)

@@ -8,9 +8,9 @@
  *					that gave it to us (PROTO, TCPLOCALIP, SSL_PROTOCOL, ...), when there are any
  *	peer_of_front(bytes, &used, &p)	a header before the first byte: PROXY protocol, version 2
  *
- * Behind a program that terminates TLS the socket looks local whoever the client is: there only the second and
- * the third know. A header is to be asked for where nobody but such a program can connect, and nowhere else. kmi-tls tells
- * with peer_tell_environment() and peer_tell_header() what is read here.
+ * Behind a program that terminates TLS the socket looks local whoever the client is: there only the second
+ * and the third know. A header is to be asked for where nobody but such a program can connect, and nowhere
+ * else. kmi-tls tells with peer_tell_environment() and peer_tell_header() what is read here.
  *
  * Nothing here fails open: what cannot be found out is neither local nor encrypted.
  */

@@ -1,6 +1,6 @@
 /*
- * sandbox: what this process and its children may reach from now on, by Landlock, and what they may use up. Where the kernel
- * has no Landlock the first is nothing, silently: units of systemd do the same from outside.
+ * sandbox: what this process and its children may reach from now on, by Landlock, and what they may use up.
+ * Where the kernel has no Landlock the first is nothing, silently: units of systemd do the same from outside.
  *
  *	struct sandbox s;
  *	sandbox_begin(&s);
@@ -8,8 +8,8 @@
  *	sandbox_port(&s, 443);		then TCP goes to these ports alone (a kernel from 6.7 on)
  *	if (sandbox_enter(&s, f) < 0) ...
  *
- * A path that is not there is passed over. What is open stays open. There is no way back, and no new privileges; no core is
- * dumped, and no port bound.
+ * A path that is not there is passed over. What is open stays open. There is no way back, and no new
+ * privileges; no core is dumped, and no port bound.
  */
 #ifndef KMI_BASE_SANDBOX_H
 #define KMI_BASE_SANDBOX_H

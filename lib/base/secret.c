@@ -6,8 +6,8 @@
 #include <sys/random.h>
 
 /*
- * A secret is found by its beginning, this long at most: one look serves secrets of many lengths, and finds those that
- * are cut off. What comes before the random part of a real key ("sk-kimi-") is half as long.
+ * A secret is found by its beginning, this long at most: one look serves secrets of many lengths, and finds
+ * those that are cut off. What comes before the random part of a real key ("sk-kimi-") is half as long.
  */
 #define WINDOW 16
 

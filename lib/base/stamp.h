@@ -1,6 +1,6 @@
 /*
- * stamp: the time before a line on stderr, where nobody else adds it. A journal and a supervisor's logger do, a terminal needs
- * none; a plain file that is appended to is a log, and would never tell when.
+ * stamp: the time before a line on stderr, where nobody else adds it. A journal and a supervisor's logger do,
+ * a terminal needs none; a plain file that is appended to is a log, and would never tell when.
  */
 #ifndef KMI_BASE_STAMP_H
 #define KMI_BASE_STAMP_H

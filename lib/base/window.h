@@ -1,9 +1,10 @@
 /*
  * window: text and the width of the terminal it is shown on.
  *
- * A terminal breaks a line that is too long in the middle of a word and begins the rest at its left edge. What is written
- * through here breaks between words, and what follows is indented. A word that is longer than the window, a URL
- * or a path, stays whole, so that it can be copied. Escape sequences as show/look makes them take no room.
+ * A terminal breaks a line that is too long in the middle of a word and begins the rest at its left edge.
+ * What is written through here breaks between words, and what follows is indented. A word that is longer than
+ * the window, a URL or a path, stays whole, so that it can be copied. Escape sequences as show/look makes
+ * them take no room.
  */
 #ifndef KMI_BASE_WINDOW_H
 #define KMI_BASE_WINDOW_H

@@ -5,8 +5,8 @@
  *
  *	switch (proof_line(&line, &among, &why)) ...	among: the eligible keys as the line or its sets have them
  *
- * and from many of them, in the order of the file: no turn of the rotation was left out, none was given twice, and no
- * request is told twice.
+ * and from many of them, in the order of the file: no turn of the rotation was left out, none was given
+ * twice, and no request is told twice.
  *
  *	struct proof_turns t = { 0 };
  *	proof_turns_add(&t, &line);
@@ -20,8 +20,9 @@
 #include "books/trace_read.h"
 
 /*
- * A line comes when its request has ended; after so long it should be there, and what is missing counts as wrong. A request
- * may run longer, and one that was killed never gets its line: what is said about it names these causes too.
+ * A line comes when its request has ended; after so long it should be there, and what is missing counts as
+ * wrong. A request may run longer, and one that was killed never gets its line: what is said about it names
+ * these causes too.
  */
 #define PROOF_RUNNING_SECONDS 900
 
@@ -60,8 +61,8 @@ struct proof_warnings {
 
 void proof_turns_add(struct proof_turns *t, const struct trace_line *l);
 /*
- * older_deleted: files older than the first line were there once, so turns near it may be missing. One that is missing before
- * a line that ended less than PROOF_RUNNING_SECONDS ago is not missed yet.
+ * older_deleted: files older than the first line were there once, so turns near it may be missing. One that
+ * is missing before a line that ended less than PROOF_RUNNING_SECONDS ago is not missed yet.
  */
 long proof_turns_first_wrong(const struct proof_turns *t, bool older_deleted, time_t now, struct proof_warnings *w,
     struct fail *why);

@@ -1,8 +1,9 @@
 /*
  * proof_end: whether the trace ends where the books do.
  *
- * Lines that are removed at the end leave no gap behind. But state.json knows how many turns were taken, and when each key
- * was used last: later than the trace tells, and a line is missing. It may yet come, when its request still runs.
+ * Lines that are removed at the end leave no gap behind. But state.json knows how many turns were taken, and
+ * when each key was used last: later than the trace tells, and a line is missing. It may yet come, when its
+ * request still runs.
  *
  *	struct proof_end e;
  *	proof_end_open(&e, state_dir, &f);	before the trace is read, or requests that end meanwhile are missed

@@ -1,5 +1,6 @@
 /*
- * tally: what many trace lines say together: who answered how often, how, how fast, and how fairly keys were chosen.
+ * tally: what many trace lines say together: who answered how often, how, how fast, and how fairly keys were
+ * chosen.
  *
  *	struct tally t = { .sets = &sets };
  *	tally_add(&t, &line);

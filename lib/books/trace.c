@@ -276,8 +276,8 @@ trace_labels_text(const char *const *labels, size_t count, struct buf *to)
 }
 
 /*
- * A set is named whenever the pool is looked at anew, and a thousand labels through SHA-256 would cost more than all
- * the rest of a request; nobody but the owner of the keys could make two sets collide.
+ * A set is named whenever the pool is looked at anew, and a thousand labels through SHA-256 would cost more
+ * than all the rest of a request; nobody but the owner of the keys could make two sets collide.
  */
 void
 trace_set_name(const char *const *labels, size_t count, char name[TRACE_HASH_SIZE])

@@ -92,9 +92,9 @@ int trace_set(const struct config *c, const char *const *labels, size_t count, s
 void trace_set_name(const char *const *labels, size_t count, char name[TRACE_HASH_SIZE]);
 
 /*
- * The text that lines have from `eligible` on: the labels as above; with strategy session, when some account is
- * not called like its key, `accounts`, in the same order and form; with most-quota `quota`: [percent left, how many keys]
- * for one run of `eligible` after the other.
+ * The text that lines have from `eligible` on: the labels as above; with strategy session, when some account
+ * is not called like its key, `accounts`, in the same order and form; with most-quota `quota`: [percent left,
+ * how many keys] for one run of `eligible` after the other.
  */
 int trace_among(const struct config *c, const struct index_among *among, struct buf *text, struct fail *f);
 

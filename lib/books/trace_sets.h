@@ -1,8 +1,8 @@
 /*
  * trace_sets: the labels a line's choice was made among, whether the line lists them or names their set.
  *
- * The sets seen last are kept, since many lines name the same. What is given out belongs to the line or to the sets, and is
- * good until the call after the next one: a line may name two.
+ * The sets seen last are kept, since many lines name the same. What is given out belongs to the line or to
+ * the sets, and is good until the call after the next one: a line may name two.
  */
 #ifndef KMI_BOOKS_TRACE_SETS_H
 #define KMI_BOOKS_TRACE_SETS_H

@@ -42,10 +42,10 @@ struct choose_fit {
 /*
  * The status of every key of the pool; locks of an account bar all its keys.
  *
- * Errors fade: the books keep totals and the time of the last error, so each error is taken to be as old as the last
- * one and to weigh half as much every 5 minutes. The weighted errors over all requests are the error rate; and for
- * 10 minutes after the last one (until it weighs a quarter) any 403, 429 or 5xx is a warning by itself. Books
- * without the time of an error (the older tool's) count from last_used.
+ * Errors fade: the books keep totals and the time of the last error, so each error is taken to be as old as
+ * the last one and to weigh half as much every 5 minutes. The weighted errors over all requests are the error
+ * rate; and for 10 minutes after the last one (until it weighs a quarter) any 403, 429 or 5xx is a warning by
+ * itself. Books without the time of an error (the older tool's) count from last_used.
  */
 void choose_fitness(const struct choose_key *keys, size_t count, const struct config *c, time_t now, struct choose_fit *out);
 
@@ -56,10 +56,10 @@ struct choose_set {
 };
 
 /*
- * automatic: health, when there, narrows the set to healthy (and warn when the
- * configuration allows); if that leaves nobody, to warn; if still nobody, all that no lock bars. Manual: all
- * that no lock bars. Strict (REQUIRE_USAGE_BEFORE_REQUEST) leaves out keys that health has no answer for; while it has none for
- * any key, all of them or, with FAIL_OPEN_ON_EMPTY_CACHE, none.
+ * automatic: health, when there, narrows the set to healthy (and warn when the configuration allows); if that
+ * leaves nobody, to warn; if still nobody, all that no lock bars. Manual: all that no lock bars. Strict
+ * (REQUIRE_USAGE_BEFORE_REQUEST) leaves out keys that health has no answer for; while it has none for any
+ * key, all of them or, with FAIL_OPEN_ON_EMPTY_CACHE, none.
  */
 void choose_eligible(const struct choose_key *keys, const struct choose_fit *fit, size_t count, bool automatic,
     const struct config *c, time_t now, struct choose_set *out);
@@ -95,10 +95,10 @@ struct choose_none {
 };
 
 /*
- * Every 5 s one request may try an account whose lock is our own guess (may_probe), the soonest-ending first, then the
- * one that was tried longest ago; the caller writes probed_at. The answer, when there is nobody to try: 429
- * when a lock other than for payment will end by time, 402 when payment blocks are what is left beside
- * keys that only a person can mend, else 503. `soonest` counts payment blocks too.
+ * Every 5 s one request may try an account whose lock is our own guess (may_probe), the soonest-ending first,
+ * then the one that was tried longest ago; the caller writes probed_at. The answer, when there is nobody to
+ * try: 429 when a lock other than for payment will end by time, 402 when payment blocks are what is left
+ * beside keys that only a person can mend, else 503. `soonest` counts payment blocks too.
  */
 void choose_none(const struct choose_key *keys, const struct choose_fit *fit, size_t count, time_t now,
     struct choose_none *out);

@@ -218,8 +218,9 @@ refuse(const struct toml *t, const char *what, struct fail *f)
 }
 
 /*
- * Members that are not there yet go in first: into the table's braces, behind its header, or before the first dotted key
- * that begins with it, beginning as that does. A table that only a longer header implies gets one of its own before that.
+ * Members that are not there yet go in first: into the table's braces, behind its header, or before the first
+ * dotted key that begins with it, beginning as that does. A table that only a longer header implies gets one
+ * of its own before that.
  */
 static void
 insert(struct edits *e, const struct toml *table, bool within_braces, const struct pair *pairs, size_t count)

@@ -1,9 +1,9 @@
 /*
  * client_write: a key of the pool, put into the config of a Kimi CLI.
  *
- * A .toml key file is copied; the key of another one is set in place (keys/client_config). What was there stands beside it
- * in config.toml.bak, what was there before the first time in config.toml.orig. The change is all or nothing, the file its
- * owner's alone; a symbolic link stays one. On failure it is as it was.
+ * A .toml key file is copied; the key of another one is set in place (keys/client_config). What was there
+ * stands beside it in config.toml.bak, what was there before the first time in config.toml.orig. The change
+ * is all or nothing, the file its owner's alone; a symbolic link stays one. On failure it is as it was.
  */
 #ifndef KMI_KEYS_CLIENT_WRITE_H
 #define KMI_KEYS_CLIENT_WRITE_H

@@ -1,9 +1,10 @@
 /*
- * health: what /usages last said of each key, in STATE_DIR/health.json. The only place that knows that file's format.
+ * health: what /usages last said of each key, in STATE_DIR/health.json. The only place that knows that file's
+ * format.
  *
- * Who refreshes it holds the lock of health.json.lock all the while, reads what is there, puts in what it learned, and
- * saves it whole. Readers take no lock. An entry counts only for the key it was asked with; what an asking taught stays
- * when the next one fails.
+ * Who refreshes it holds the lock of health.json.lock all the while, reads what is there, puts in what it
+ * learned, and saves it whole. Readers take no lock. An entry counts only for the key it was asked with; what
+ * an asking taught stays when the next one fails.
  *
  *	health_load(&h, dir, f)
  *	k = health_find(&h, label, hash)	who asks about a key

@@ -13,9 +13,9 @@
 #define STUCK_MS 10000		/* and for so long after it the others do not wait as patiently again */
 #define STUCK_WAIT_MS 50
 /*
- * Folders are compared at each request, and the file of a key when it is used.
- * Of the other files the first few twenty times a second (a small pool so notices a changed file at once, under any load),
- * all of them every few seconds.
+ * Folders are compared at each request, and the file of a key when it is used. Of the other files the first
+ * few twenty times a second (a small pool so notices a changed file at once, under any load), all of them
+ * every few seconds.
  */
 #define FILES_GLANCED 16
 #define GLANCE_EVERY_MS 50

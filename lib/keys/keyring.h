@@ -1,6 +1,6 @@
 /*
- * keyring: the pool of keys as a process that serves requests keeps it: its index, true to the key files, the books and
- * health.json, and the lock of the books.
+ * keyring: the pool of keys as a process that serves requests keeps it: its index, true to the key files, the
+ * books and health.json, and the lock of the books.
  *
  *	keyring_open(&kr, config, trace_among, f);
  *	...				keys/pick.h takes a key, keys/booking.h notes what came of it
@@ -42,8 +42,8 @@ void keyring_close(struct keyring *kr);
 void keyring_begin(struct keyring *kr);
 void keyring_end(struct keyring *kr);
 /*
- * The same with an index that holds: ours, else one another process has left, else a new one; `rescan`: that in any case. The
- * head of the books goes to *head. Also after a failure keyring_end() is due.
+ * The same with an index that holds: ours, else one another process has left, else a new one; `rescan`: that
+ * in any case. The head of the books goes to *head. Also after a failure keyring_end() is due.
  */
 int keyring_begin_fresh(struct keyring *kr, struct state_head *head, bool rescan, struct fail *f);
 /* Whether every request takes the next key: switched on, and allowed. */

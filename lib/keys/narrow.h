@@ -11,8 +11,8 @@
  *	narrow_folder_of(&s, path, SANDBOX_WRITE);
  *	if (sandbox_enter(&s, &f) < 0) ...
  *
- * A program without a line reaches what its user does. KMI_SANDBOX=0 leaves them all so. kmi-tls is narrowed by its own room:
- * what serves a client there reaches nothing at all.
+ * A program without a line reaches what its user does. KMI_SANDBOX=0 leaves them all so. kmi-tls is narrowed
+ * by its own room: what serves a client there reaches nothing at all.
  */
 #ifndef KMI_KEYS_NARROW_H
 #define KMI_KEYS_NARROW_H
@@ -30,8 +30,9 @@ void narrow_begin(struct sandbox *s, const char *program, const struct config *c
 void narrow_folder_of(struct sandbox *s, const char *path, enum sandbox_access access);
 
 /*
- * A number that becomes another one when a program that is narrowed now would get other places than before: one was replaced,
- * or made, or a key names another port. Who was narrowed earlier does not reach the new ones.
+ * A number that becomes another one when a program that is narrowed now would get other places than before:
+ * one was replaced, or made, or a key names another port. Who was narrowed earlier does not reach the new
+ * ones.
  */
 uint64_t narrow_ground(const char *program, const struct config *c);
 

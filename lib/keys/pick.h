@@ -8,8 +8,8 @@
  *	   PICK_NONE:   nobody can: none.why says what to answer
  *	pick_free(&p); picking_free(&g);
  *
- * Who is fit, and whose turn it is, are decisions of keys/choose.h, most of them made already when the index was; here they
- * meet limits, slots, the books and the key file.
+ * Who is fit, and whose turn it is, are decisions of keys/choose.h, most of them made already when the index
+ * was; here they meet limits, slots, the books and the key file.
  */
 #ifndef KMI_KEYS_PICK_H
 #define KMI_KEYS_PICK_H

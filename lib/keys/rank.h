@@ -1,8 +1,8 @@
 /*
  * rank: which key a person is best served by: manual rotation. Pure.
  *
- * Of the keys that are fit: by status, then by what is left of the quota, then by the error rate; where these tie, the
- * current key stays, or, with ROTATE_ON_TIE, the next one in pool order takes its turn.
+ * Of the keys that are fit: by status, then by what is left of the quota, then by the error rate; where these
+ * tie, the current key stays, or, with ROTATE_ON_TIE, the next one in pool order takes its turn.
  */
 #ifndef KMI_KEYS_RANK_H
 #define KMI_KEYS_RANK_H

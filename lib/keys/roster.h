@@ -31,8 +31,8 @@ struct roster {
 };
 
 /*
- * The same for who asks only how keys stand: while pool.index is true to the key files, none of them is opened. Mask,
- * email, priority and provider are not known then.
+ * The same for who asks only how keys stand: while pool.index is true to the key files, none of them is
+ * opened. Mask, email, priority and provider are not known then.
  */
 int roster_load_standing(struct roster *r, const struct config *c, time_t now, struct fail *f);
 int roster_load(struct roster *r, const struct config *c, time_t now, struct fail *f);

@@ -148,10 +148,10 @@ int state_poke_key(struct state_file *sf, size_t offset, const char *label, cons
 
 /*
  * Long ways. state_load() gives an empty state for a missing file; sets an unreadable one aside as
- * state.json.corrupt.YYYYMMDDHHMMSS, gives an empty state and says so in *aside (the new name; caller frees; may be NULL);
- * fails with FAIL_NEWER when schema_version is newer than ours. Before a file is set aside it is read again for 0.2 s: somebody
- * may be writing it with an editor. It needs no lock when the result is only read
- * (and takes it for a moment when it finds something to set aside).
+ * state.json.corrupt.YYYYMMDDHHMMSS, gives an empty state and says so in *aside (the new name; caller frees;
+ * may be NULL); fails with FAIL_NEWER when schema_version is newer than ours. Before a file is set aside it
+ * is read again for 0.2 s: somebody may be writing it with an editor. It needs no lock when the result is
+ * only read (and takes it for a moment when it finds something to set aside).
  */
 int state_load(struct state_file *sf, struct state *st, char **aside, struct fail *f);
 /* Writes in place when only in-place values differ from what the file holds, else whole, with head.epoch + 1. */

@@ -13,9 +13,10 @@
  *				is counted when access_is_guess() (proxy/penalty.h)
  *	}
  *
- * Three questions, in this order. Does the connection come from this machine, from a user who is served, or else is the
- * proxy set up for others (403)? Could a web page be behind it, in the browser of somebody who may talk (403)? Is the token
- * there, when one is set (401)? A browser sends no credential with a preflight: that ends before the third.
+ * Three questions, in this order. Does the connection come from this machine, from a user who is served, or
+ * else is the proxy set up for others (403)? Could a web page be behind it, in the browser of somebody who
+ * may talk (403)? Is the token there, when one is set (401)? A browser sends no credential with a preflight:
+ * that ends before the third.
  */
 #ifndef KMI_PROXY_ACCESS_H
 #define KMI_PROXY_ACCESS_H

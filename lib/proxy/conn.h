@@ -53,7 +53,8 @@ size_t conn_pending(const struct conn *c);	/* bytes queued, not out yet */
  */
 bool conn_wait(struct conn *c, short events, int64_t until_ms);
 /*
- * Waits and reads nothing. False when it is over before `until_ms`: the client has left, or the control line speaks.
+ * Waits and reads nothing. False when it is over before `until_ms`: the client has left, or the control line
+ * speaks.
  */
 bool conn_pause(struct conn *c, int64_t until_ms);
 /* For a caller with a poll of its own: fills two entries, and takes in what came of them. */
@@ -68,8 +69,9 @@ bool conn_finish(struct conn *c, int64_t until_ms);
  */
 void conn_linger(struct conn *c, int silence_ms, int most_ms);
 /*
- * While `yes`, every end of the connection is one that the client can tell from a clean one, even if this process is killed:
- * a reset on the network, and at a unix socket an end without "no more from us", which kmi-tls makes a reset of.
+ * While `yes`, every end of the connection is one that the client can tell from a clean one, even if this
+ * process is killed: a reset on the network, and at a unix socket an end without "no more from us", which
+ * kmi-tls makes a reset of.
  */
 void conn_set_cut(struct conn *c, bool yes);
 /* Whether it is a unix socket, as one to a front is. */

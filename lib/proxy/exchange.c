@@ -378,8 +378,8 @@ pass_body(struct exchange *x, struct buf *body, const struct reply_plan *plan)
 }
 
 /*
- * The upstream broke off in mid-answer. The client must be able to tell: no clean end, and in an event stream an error
- * event before it. An event that was cut is closed first, so that the error is one of its own.
+ * The upstream broke off in mid-answer. The client must be able to tell: no clean end, and in an event stream
+ * an error event before it. An event that was cut is closed first, so that the error is one of its own.
  */
 static void
 tell_cut(struct exchange *x, const struct reply_plan *plan)

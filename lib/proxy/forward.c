@@ -76,8 +76,8 @@ put_target(struct buf *head, const struct forward_ask *ask)
 }
 
 /*
- * The head, and as much of the body as goes into the same TLS record. Room is made before the key is written: where it
- * stands it stays, and no copy is left behind.
+ * The head, and as much of the body as goes into the same TLS record. Room is made before the key is written:
+ * where it stands it stays, and no copy is left behind.
  */
 static int
 make_request(struct forward *fw, const struct forward_ask *ask)

@@ -1,16 +1,17 @@
 /*
  * penalty: who tries out tokens is answered ever more slowly.
  *
- * After five wrong tokens within a minute each further wrong one of the same origin costs a wait: 1, 2, 4 and then always
- * 8 seconds, until fewer come. Only what is wrong waits: a right token is never looked up here, so that nobody behind the
- * same address is locked out by somebody else's failures.
+ * After five wrong tokens within a minute each further wrong one of the same origin costs a wait: 1, 2, 4 and
+ * then always 8 seconds, until fewer come. Only what is wrong waits: a right token is never looked up here,
+ * so that nobody behind the same address is locked out by somebody else's failures.
  *
  *	penalty_origin(&peer, origin);			who counts as one
  *	penalty_add(state_dir, origin, &delay_ms, &f);	a wrong token came in: how long its answer is to wait
  *
- * STATE_DIR/penalty holds the times, shared by all processes: a table of fixed size, where an origin's row is found by a hash
- * under a key of the file's own, so that no two origins can be made to share one on purpose. Times are of the monotonic
- * clock. A file that is missing, damaged or from before the last boot just begins anew.
+ * STATE_DIR/penalty holds the times, shared by all processes: a table of fixed size, where an origin's row is
+ * found by a hash under a key of the file's own, so that no two origins can be made to share one on purpose.
+ * Times are of the monotonic clock. A file that is missing, damaged or from before the last boot just begins
+ * anew.
  */
 #ifndef KMI_PROXY_PENALTY_H
 #define KMI_PROXY_PENALTY_H

@@ -1,14 +1,15 @@
 /*
- * place: how many requests are served at once where every connection has a process of its own (systemd's Accept=yes, xinetd,
- * inetd). Nobody stands before those who could count them, so they count themselves: a place is a slot (keys/slot.h), which the
- * kernel frees with its holder.
+ * place: how many requests are served at once where every connection has a process of its own (systemd's
+ * Accept=yes, xinetd, inetd). Nobody stands before those who could count them, so they count themselves: a
+ * place is a slot (keys/slot.h), which the kernel frees with its holder.
  *
  *	struct place p = { 0 };
  *	switch (place_take(&p, c, conn)) ...
  *	place_free(&p);			when the answer is whole
  *
- * Who finds none waits, for KMI_PROXY_QUEUE_SECONDS. Who has the turn looks for a place all the time, the others whether the
- * turn is free: so a newcomer does not overtake those who wait, and a thousand of them cost little.
+ * Who finds none waits, for KMI_PROXY_QUEUE_SECONDS. Who has the turn looks for a place all the time, the
+ * others whether the turn is free: so a newcomer does not overtake those who wait, and a thousand of them
+ * cost little.
  */
 #ifndef KMI_PROXY_PLACE_H
 #define KMI_PROXY_PLACE_H

@@ -104,8 +104,8 @@ accept_some_more(struct pool *p, bool yes)
 /* ---- offering a connection ---------------------------------------------------------------------------------- */
 
 /*
- * What is passed on is the listening socket, and the handler accepts. So a connection is in the backlog or with the one who
- * serves it, and never with the parent, whose end it would share.
+ * What is passed on is the listening socket, and the handler accepts. So a connection is in the backlog or
+ * with the one who serves it, and never with the parent, whose end it would share.
  */
 static int
 send_offer(int channel, int fd, enum serve_facts facts)
@@ -461,8 +461,8 @@ look_after_handlers(struct pool *p)
 }
 
 /*
- * Handlers reach the places that there were when they were made. When one was replaced (the folder of keys, the list of
- * name servers), others take over.
+ * Handlers reach the places that there were when they were made. When one was replaced (the folder of keys,
+ * the list of name servers), others take over.
  */
 static void
 follow_ground(struct pool *p)

@@ -5,8 +5,8 @@
  *	serve_connection(&s, in, out, control, facts);	for each connection, one after the other
  *	serve_close(&s);
  *
- * With SERVE_SUPERVISED no more than KMI_PROXY_MAX_CONNECTIONS requests are served at once on this machine; the others wait
- * (proxy/place.h). A pool has its own way.
+ * With SERVE_SUPERVISED no more than KMI_PROXY_MAX_CONNECTIONS requests are served at once on this machine;
+ * the others wait (proxy/place.h). A pool has its own way.
  */
 #ifndef KMI_PROXY_SERVE_H
 #define KMI_PROXY_SERVE_H

@@ -367,8 +367,8 @@ wire_receive(struct wire *w, char *p, size_t n, bool *end)
 }
 
 /*
- * libcurl calls both an end. It does not hand on the difference either, so OpenSSL is asked, which libcurl has loaded; where
- * libcurl stands on another library every end counts.
+ * libcurl calls both an end. It does not hand on the difference either, so OpenSSL is asked, which libcurl
+ * has loaded; where libcurl stands on another library every end counts.
  */
 bool
 wire_ended_in_order(const struct wire *w)

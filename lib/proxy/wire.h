@@ -1,6 +1,6 @@
 /*
- * wire: encrypted connections to upstreams. Names, addresses, proxies and TLS are libcurl's work; what is said over a
- * connection is the caller's. The only user of libcurl on a request's way.
+ * wire: encrypted connections to upstreams. Names, addresses, proxies and TLS are libcurl's work; what is
+ * said over a connection is the caller's. The only user of libcurl on a request's way.
  *
  * One struct wire a process. It has one connection in use at a time and keeps a few more that are idle, one a host.
  *
