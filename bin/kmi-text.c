@@ -68,8 +68,11 @@ main(int argc, char **argv)
 		fail_memory(&f);
 		return program_fail(NAME, &f);
 	}
-	if (str_starts(str_from(argv[1]), "usage:"))
-		return program_help(NAME, out.p);
-	program_print(&out);
+	if (str_starts(str_from(argv[1]), "usage:")) {
+		program_help(NAME, out.p);
+		buf_free(&out);
+	} else {
+		program_print(&out);
+	}
 	return program_end(NAME, 0);
 }
