@@ -19,6 +19,7 @@ is "$? $(jq -r .refreshed_at "$D/out") $(of a left_percent)" "0 null null" "noth
 is "$(fake_count)" 0 "and --cached does not ask"
 kmi health --json >"$D/out" 2>"$D/err"
 is $? 0 "kmi health asks"
+fake_wait 6
 is "$(fake_count)" 6 "every key once, and the one without /usages for its balance"
 is "$(jq -r '[.keys[].label] | join(" ")' "$D/out")" "c e b a d" "the worst first"
 is "$(of a left_percent) $(of a limit) $(of a used)" "89.55 2048 214" "figures as texts"
@@ -37,6 +38,7 @@ is "$(fake_count)" 0 "what is young is not asked for again"
 has "$(tr -s " " <"$D/out")" "c blocked quota" "a table for people"
 ok "no wider than 80 columns" eval '[ "$(wc -L <"$D/out")" -le 80 ]'
 kmi health --refresh >/dev/null
+fake_wait 6
 is "$(fake_count)" 6 "but with --refresh"
 
 # what an asking taught stays when the next one fails
