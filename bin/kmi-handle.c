@@ -139,8 +139,10 @@ serve_misconfigured(const struct fail *why)
 
 	if (config_load_around(&c, NULL, pass_over, NULL, NULL) < 0)
 		return program_fail(NAME, why);
-	if (event_due(&c, why->text))
+	if (event_due(&c, why->text)) {
 		program_fail(NAME, why);
+		event_log(&c, EVENT_ERROR, why->text, NULL);
+	}
 	serve_unconfigured(&c, 0, 1);
 	config_free(&c);
 	return code;
@@ -172,6 +174,7 @@ main(int argc, char **argv)
 	int opt, count, rc;
 
 	program_start();
+	program_leave_client_alone();
 	while ((opt = program_option(&call, argc, argv)) >= 0)
 		switch (opt) {
 		case 'r':

@@ -130,20 +130,6 @@ is_socket(int fd)
 	return fstat(fd, &st) == 0 && S_ISSOCK(st.st_mode);
 }
 
-/* Some superservers put the connection on 2 as well; what we have to say is not for the client. */
-static void
-leave_the_client_alone(void)
-{
-	struct stat in, err;
-	int null;
-
-	if (fstat(0, &in) < 0 || fstat(2, &err) < 0 || !S_ISSOCK(in.st_mode) || in.st_dev != err.st_dev || in.st_ino != err.st_ino)
-		return;
-	null = open("/dev/null", O_WRONLY | O_CLOEXEC);
-	dup2(null, 2);
-	close(null);
-}
-
 /* ---- */
 
 static int
@@ -194,7 +180,7 @@ main(int argc, char **argv)
 	int opt, code;
 
 	program_start();
-	leave_the_client_alone();
+	program_leave_client_alone();
 	prctl(PR_SET_DUMPABLE, 0);
 	if (argc > 1 && strcmp(argv[1], "selfsigned") == 0)
 		return become_selfsigned(argv + 1);

@@ -45,6 +45,9 @@ void program_start(void);
 /* Before a program that is not ours is exec'd: SIGPIPE means what it expects, and the proxy's token is not its business. */
 void program_before_stranger(void);
 
+/* Some superservers (inetd) put the connection on 2 as well; what we have to say is not for the client. */
+void program_leave_client_alone(void);
+
 /*
  * The configured language from now on, if the configuration can be read: for what is said without it. Help and
  * errors in the command line below do so by themselves.

@@ -15,7 +15,7 @@ s.bind(("127.0.0.1", 0)); s.listen(4096)
 open(sys.argv[2], "w").write(str(s.getsockname()[1]))
 while True:
     c, _ = s.accept()
-    subprocess.Popen([sys.argv[1]], stdin=c, stdout=c)
+    subprocess.Popen([sys.argv[1]], stdin=c, stdout=c, stderr=c if os.environ.get("INETD") else None)
     c.close()
 P
 each_start() {	# each_start [NAME=VALUE...]: a kmi-handle for each connection
@@ -96,6 +96,17 @@ ok "with Retry-After" grep -qi '^retry-after: [1-9]' "$D/head"
 trace_wait 1
 is "$(trace_last status) $(trace_last error_code)" "503 proxy_busy" "and is in the trace"
 kill -9 $(pgrep -P $EACH | head -n 1); wait $STALL
+each_stop; each_start KMI_PROXY_MAX_CONNECTIONS=1
+fake_reset
+curl -s -m 60 -o /dev/null "$U/stall" & STALL=$!
+until_true 10 eval '[ $(fake_live) -ge 1 ]'
+holder=$(pgrep -P $EACH)
+curl -s -m 60 -o /dev/null -w '%{http_code}' "$U/models" >"$D/waits.code" & WAITS=$!
+until_true 10 eval '[ $(pgrep -c -P $EACH) = 2 ]'
+sleep 0.3
+kill -TERM $(pgrep -P $EACH | grep -vx "$holder"); wait $WAITS
+is "$(cat "$D/waits.code")" 503 "who waits and is told to end answers first"
+kill -9 "$holder"; wait $STALL
 rm -rf "$D/state"; mkdir -m 500 "$D/state"
 if [ "$(id -u)" != 0 ]; then ask /models; is "$CODE" 200 "where places cannot be counted everybody is served"; fi
 chmod 700 "$D/state"
@@ -111,5 +122,13 @@ is "$(jq -c '[.status["503"], ([.errors[]] | add)]' "$D/load.json")" "[60,0]" "e
 is "$(grep -c . "$D/each.err") $(grep -c 'error: KMI_PROXY_RETRY_MAX is "many"' "$D/each.err")" "1 1" "one line names it, not one a connection"
 dd if=/dev/zero bs=1M count=2 2>/dev/null >"$D/large"
 ask /chat/completions --data-binary @"$D/large"; is "$CODE" 503 "who sends much hears the answer too"
+each_stop
+rm -rf "$D/state"
+each_start INETD=1 KMI_PROXY_RETRY_MAX=many
+exec 3<>"/dev/tcp/127.0.0.1/$(cat "$D/each.port")"
+printf 'GET /kmi-rotor/v1/models HTTP/1.1\r\nHost: localhost\r\n\r\n' >&3
+timeout 10 cat <&3 >"$D/raw"; exec 3>&-
+is "$(head -c 12 "$D/raw") $(grep -c RETRY_MAX "$D/raw")" "HTTP/1.1 503 0" "stderr is the client (inetd): he gets the answer and nothing else"
+is "$(jq -r .message "$D/state/logs/kmi.log" | grep -c 'KMI_PROXY_RETRY_MAX is "many"')" 1 "the log of events has it"
 each_stop
 finish
