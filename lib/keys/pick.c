@@ -240,6 +240,7 @@ count_use(struct keyring *kr, struct pick *p, time_t now)
 		return;
 	if (state_peek_key(&kr->state, p->state_offset, p->label, &was, &f) == 0) {
 		counts = was;
+		p->used_before = was.last_used;
 		counts.last_used = now;
 		counts.request_count++;
 		p->spotless = was.faults == 0 && now >= was.last_success && now - was.last_success < SUCCESS_SECONDS;
@@ -247,6 +248,7 @@ count_use(struct keyring *kr, struct pick *p, time_t now)
 			return;
 	}
 	if (state_load(&kr->state, &st, NULL, &f) == 0 && (books = state_add(&st, p->label))) {
+		p->used_before = books->counts.last_used;
 		books->counts.last_used = now;
 		books->counts.request_count++;
 		if (state_save(&kr->state, &st, false, &f) < 0)
@@ -257,6 +259,7 @@ count_use(struct keyring *kr, struct pick *p, time_t now)
 	state_free(&st);
 }
 
+/* It came to nothing: the books must not tell of a use that the trace knows nothing of. */
 static void
 uncount_use(struct keyring *kr, const struct pick *p)
 {
@@ -266,6 +269,8 @@ uncount_use(struct keyring *kr, const struct pick *p)
 	if (kr->books && state_peek_key(&kr->state, p->state_offset, p->label, &was, NULL) == 0 && was.request_count > 0) {
 		counts = was;
 		counts.request_count--;
+		if (counts.last_used == p->started)
+			counts.last_used = p->used_before;
 		state_poke_key(&kr->state, p->state_offset, p->label, &was, &counts, NULL);
 	}
 	keyring_end(kr);

@@ -46,7 +46,7 @@ struct pick {
 	struct slot slot;	/* its place among the requests in flight on the account; see pick_release() */
 	struct buf secret;
 	uint64_t state_offset, epoch;
-	time_t started;
+	time_t started, used_before;	/* when this attempt began; when the key had been used last */
 	bool probe;		/* tried in spite of a lock that was only a guess */
 	bool spotless;		/* no fault in a row, and a success noted a moment ago: another one changes nothing */
 };

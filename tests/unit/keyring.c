@@ -115,6 +115,61 @@ accounts(void)
 }
 
 static void
+make_active(long long place)
+{
+	struct state_change ch;
+	struct fail f;
+
+	CHECK_INT(state_begin(&ch, config.state_dir, &f), 0);
+	ch.state.head.active_index = place;
+	CHECK_INT(state_commit(&ch, false, &f), 0);
+}
+
+static struct state_counts
+counts_of(const char *label)
+{
+	struct state_counts counts;
+	struct state_change ch;
+	struct fail f;
+
+	CHECK_INT(state_begin(&ch, config.state_dir, &f), 0);
+	counts = state_find(&ch.state, label)->counts;
+	state_abort(&ch);
+	return counts;
+}
+
+/* A key that was chosen, but could not be read, was not used: the books say so, for nobody will trace it. */
+static void
+never_used(void)
+{
+	struct state_counts before, after;
+	struct keyring kr;
+	struct fail f;
+	char got[100], *path = file_join(dir, "auths/a.env");
+	FILE *file;
+
+	fresh(false);
+	CHECK(keyring_open(&kr, &config, NULL, &f) == 0);
+	tries(&kr, 1, got);
+	CHECK_STR(got, "a");
+	before = counts_of("a");
+	while (clock_wall() <= before.last_used)
+		usleep(10000);
+	make_active(1);
+	tries(&kr, 1, got);
+	CHECK_STR(got, "b");
+	make_active(0);
+	CHECK((file = fopen(path, "w")) && fputs("nothing\n", file) > 0 && fclose(file) == 0);	/* in place: the folder does not tell */
+	tries(&kr, 1, got);
+	CHECK_STR(got, "b");
+	after = counts_of("a");
+	CHECK_INT(after.request_count, before.request_count);
+	CHECK_INT(after.last_used, before.last_used);
+	keyring_close(&kr);
+	free(path);
+}
+
+static void
 locks(void)
 {
 	struct judgement rate = { .verdict = VERDICT_RATE, .status = 429, .whole_account = true, .until = clock_wall() + 60,
@@ -223,6 +278,7 @@ main(void)
 	}
 	turns();
 	accounts();
+	never_used();
 	locks();
 	files_that_change();
 	together();
