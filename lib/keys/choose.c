@@ -170,7 +170,7 @@ key_bar(const struct choose_key *key, const struct bars *accounts, time_t now)
 static time_t
 error_age(const struct state_counts *c, time_t now)
 {
-	time_t last = c->last_error ? c->last_error : c->last_used;
+	time_t last = c->last_error;
 
 	/* A time to come was written before the clock was set back: as far off as it is, either way. */
 	return last > now ? last - now : now - last;
@@ -183,7 +183,7 @@ errors_warn(const struct state_counts *c, time_t now)
 	time_t age = error_age(c, now);
 	double weighted;
 
-	if (all <= 0 || (c->last_error == 0 && c->last_used == 0))
+	if (all <= 0 || c->last_error == 0)
 		return NULL;
 	if (recent > 0 && age < RECENT_SECONDS)
 		return N_("recent errors");

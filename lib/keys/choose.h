@@ -45,7 +45,7 @@ struct choose_fit {
  * Errors fade: the books keep totals and the time of the last error, so each error is taken to be as old as
  * the last one and to weigh half as much every 5 minutes. The weighted errors over all requests are the error
  * rate; and for 10 minutes after the last one (until it weighs a quarter) any 403, 429 or 5xx is a warning by
- * itself. Books without the time of an error (the older tool's) count from last_used.
+ * itself. Without the time of an error (unlocked since, or a new key in the file) they weigh nothing.
  */
 void choose_fitness(const struct choose_key *keys, size_t count, const struct config *c, time_t now, struct choose_fit *out);
 

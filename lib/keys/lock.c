@@ -211,6 +211,7 @@ lock_clear(struct state_key *k)
 {
 	lock_drop(&k->exhausted);
 	lock_drop(&k->blocked);
+	k->counts.last_error = 0;	/* what was is counted, but weighs no more */
 	k->counts.faults = 0;
 	k->probed_at = 0;
 	k->file_tag[0] = '\0';

@@ -263,6 +263,7 @@ read_key(struct reader *r, int object, struct state_key *k)
 {
 	struct buf extra = BUF(STATE_SIZE_MAX);
 	long long values[KEY_FIELDS] = { 0 };
+	bool dated = json_get(&r->j, object, layout_key.fields[KEY_ERROR].name) >= 0;
 
 	for (int v = json_first(&r->j, object); v >= 0; v = json_next(&r->j, v)) {
 		buf_reset(&r->name);
@@ -280,6 +281,9 @@ read_key(struct reader *r, int object, struct state_key *k)
 	layout_to_counts(values, &k->counts);
 	if (values[KEY_FAULTS] > 9)
 		k->counts.faults = 9;
+	/* The older tool counts errors without their time: none of them came after the last use. */
+	if (!dated && values[KEY_401] + values[KEY_403] + values[KEY_429] + values[KEY_5XX] > 0)
+		k->counts.last_error = k->counts.last_used;
 	if (k->exhausted.until && k->exhausted.source == SOURCE_NONE)
 		k->exhausted.source = SOURCE_STATED;
 	if (k->blocked.until && k->blocked.source == SOURCE_NONE)

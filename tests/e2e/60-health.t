@@ -77,6 +77,15 @@ for i in 1 2 3 4; do chat; done
 fake_wait 10
 is "$(fake_keys 4)" "a d a d" "spent, refused and scarce keys are passed over"
 pool_stop
+# errors that the older tool counted, long ago: they came no later than its last use, and our uses do not make them young
+cp "$D/state/state.json" "$D/books"
+long_ago=$(date -u -d '-30 minutes' +%FT%TZ)
+echo '{"schema_version": 1, "auto_rotate": true, "keys": {"a": {"last_used": "'"$long_ago"'", "request_count": 1000, "error_429": 9}}}' >"$D/state/state.json"
+pool_start
+for i in 1 2 3 4; do chat; done
+is "$(fake_keys 4) $(state a error_429) $(state a last_error)" "a d a d 9 $long_ago" "errors counted by the older tool do not bar a key again and again"
+pool_stop
+cp "$D/books" "$D/state/state.json"
 pool_start KMI_ROTATE_INCLUDE_WARN=1
 for i in 1 2 3 4; do chat; done
 is "$(fake_keys 4 | tr ' ' '\n' | sort | tr '\n' ' ')" "a b d e " "with warnings allowed all but the spent one"

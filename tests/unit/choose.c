@@ -130,7 +130,7 @@ static const struct {
 	{ "a left=50 requests=1000 e429=1 ago=600", "healthy  0" },
 	{ "a left=50 requests=1000 e429=1 ago=-5", "warn recent errors 0" },
 	{ "a left=50 requests=1000 e429=1 ago=-9000", "healthy  0" },
-	{ "a left=50 requests=1000 e429=1 used=10", "warn recent errors 0" },
+	{ "a left=50 requests=1000 e429=1 used=10", "healthy  0" },	/* unlocked since */
 	{ "a left=50 requests=1000 e429=1", "healthy  0" },
 	{ "a left=50 requests=10 e429=10 ago=1290", "warn many errors 0" },
 	{ "a left=50 requests=10 e429=10 ago=1300", "healthy  0" },

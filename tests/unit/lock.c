@@ -348,7 +348,8 @@ file_and_hand(void)
 	CHECK(!lock_file_changed(&k, NULL));
 	CHECK(k.blocked.until == TIME_NEVER);
 	CHECK(lock_file_changed(&k, "tag2"));
-	CHECK_INT(k.blocked.until + k.exhausted.until + k.counts.faults, 0);
+	CHECK_INT(k.blocked.until + k.exhausted.until + k.counts.faults + k.counts.last_error, 0);
+	CHECK_INT(k.counts.error_401, 1);
 	CHECK(!lock_file_changed(&k, "tag3"));
 
 	/* A lock of the new file does not keep the old file's block alive; an attempt on its way with the old file lifts nothing. */
