@@ -191,8 +191,14 @@ if [ "$good" -lt "$n" ]; then
 	fail "$(say '%s of %s requests failed%s' "$((n - good))" "$n" "$complaint")" "$(say 'kmi doctor looks for the cause')"
 	exit 1
 fi
-automatic=$(ours status --json | field auto_rotate) strategy=$(setting ROTATE_STRATEGY)
-if [ "$automatic" != true ] || [ "$(setting AUTO_ROTATE_ALLOWED)" != 1 ]; then
+status=$(ours status --json)
+automatic=$(field auto_rotate <<<"$status") allowed=$(field auto_rotate_allowed <<<"$status") strategy=$(setting ROTATE_STRATEGY)
+if [ "$automatic" = true ] && [ "$allowed" != true ] && [ "$(setting AUTO_ROTATE_ALLOWED)" = 1 ]; then
+	fail "$(say 'the keys did not take turns: the proxy was started without KMI_AUTO_ROTATE_ALLOWED=1')" \
+		"$(say 'kmi proxy-restart starts it with the settings of here')"
+	exit 1
+fi
+if [ "$automatic" != true ] || [ "$allowed" != true ]; then
 	fail "$(say 'the keys did not take turns: rotation is manual')" "$(say 'kmi rotate auto makes every request choose')"
 	exit 1
 fi

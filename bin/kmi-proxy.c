@@ -19,6 +19,7 @@
 #include "base/pidfile.h"
 #include "base/probe.h"
 #include "base/program.h"
+#include "base/running.h"
 #include "base/stamp.h"
 #include "base/superserver.h"
 #include "base/text.h"
@@ -248,6 +249,12 @@ be_daemon(const struct sockets *s)
 }
 
 static void
+say_mode(bool dry_run)
+{
+	program_say("  mode      %s\n", dry_run ? _("dry run: nothing is sent upstream; KMI_DRY_RUN=0 goes live") : _("live"));
+}
+
+static void
 say_started(const struct config *c, pid_t pid)
 {
 	struct auths a;
@@ -255,7 +262,7 @@ say_started(const struct config *c, pid_t pid)
 
 	program_say("The proxy runs (process %ld).\n", (long)pid);
 	say_url(c);
-	program_say("  mode      %s\n", c->dry_run ? _("dry run: nothing is sent upstream; KMI_DRY_RUN=0 goes live") : _("live"));
+	say_mode(c->dry_run);
 	if (auths_scan(&a, c, &f) < 0)
 		program_say("  keys      none: %s\n", f.text);
 	else
@@ -325,6 +332,24 @@ be_alone(void)
 	return file_mkdirs(paths.logs, &f) < 0 || file_lock(paths.lock, ANSWER_MS, &f) < 0 ? program_fail(name, &f) : 0;
 }
 
+/* Whoever starts it with other settings than it has does not get what he asks for, and should know. */
+static void
+say_running(const struct config *c, pid_t pid)
+{
+	struct superserver by = { .kind = SUPERSERVER_EMBEDDED, .pid = pid };
+	struct running r;
+
+	program_say("The proxy runs already (process %ld).\n", (long)pid);
+	say_url(c);
+	running_find(&r, c, &by);
+	if (r.known)
+		say_mode(r.dry_run);
+	if (*r.differs) {
+		program_warn(name, "the proxy was started with other settings than those of here: %s", r.differs);
+		program_say("  change it kmi proxy-restart\n");
+	}
+}
+
 static int
 start(const struct config *c, bool foreground, struct given *given)
 {
@@ -334,8 +359,7 @@ start(const struct config *c, bool foreground, struct given *given)
 	int code;
 
 	if (pid > 0 && !given->count) {
-		program_say("The proxy runs already (process %ld).\n", (long)pid);
-		say_url(c);
+		say_running(c, pid);
 		return 0;
 	}
 	if ((code = check_certificate(c)))

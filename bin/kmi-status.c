@@ -11,6 +11,7 @@
 #include "base/json.h"
 #include "base/listener.h"
 #include "base/program.h"
+#include "base/running.h"
 #include "base/superserver.h"
 #include "keys/narrow.h"
 #include "keys/roster.h"
@@ -55,6 +56,8 @@ struct status {
 	struct roster r;
 	struct listeners l;
 	struct superserver by;
+	struct running with;	/* the settings of the proxy that runs */
+	bool dry_run, auto_rotate_allowed;	/* of that one, else as they are here */
 	char *url, *daemon_log;
 	struct alert alerts[ALERTS_MAX];
 	size_t alert_count;
@@ -107,6 +110,24 @@ make_url(const struct config *c)
 	return b.p;
 }
 
+/* What it does is told by its own settings. */
+static void
+look_at_settings(struct status *s)
+{
+	char hint[sizeof(s->alerts[0].hint)];
+
+	running_find(&s->with, s->c, &s->by);
+	s->dry_run = s->with.known ? s->with.dry_run : s->c->dry_run;
+	s->auto_rotate_allowed = s->with.known ? s->with.auto_rotate_allowed : s->c->auto_rotate_allowed;
+	if (!*s->with.differs)
+		return;
+	if (*s->with.state_dir)
+		snprintf(hint, sizeof(hint), _("KMI_STATE_DIR=%s kmi proxy-stop stops it"), s->with.state_dir);
+	else
+		snprintf(hint, sizeof(hint), "%s", _("kmi proxy-restart takes those of here; ~/.kmi/kmi.config.toml keeps them"));
+	alert(s, hint, _("the proxy was started with other settings than those of here: %s"), s->with.differs);
+}
+
 static int
 look_at_proxy(struct status *s, struct fail *f)
 {
@@ -123,6 +144,7 @@ look_at_proxy(struct status *s, struct fail *f)
 		alert(s, _("stop it, or choose another KMI_PROXY_LISTEN"),
 		    _("%s is held by another program: %s (process %ld)"), s->c->proxy_listen,
 		    s->by.command, (long)s->by.pid);
+	look_at_settings(s);
 	return 0;
 }
 
@@ -160,7 +182,7 @@ look_at_keys(struct status *s)
 	if (r->no_books.kind)
 		alert(s, *r->no_books.hint ? r->no_books.hint : _("kmi doctor tells more"), "state.json: %s",
 		    r->no_books.text);
-	if (r->state.head.auto_rotate && !s->c->auto_rotate_allowed)
+	if (r->state.head.auto_rotate && !s->auto_rotate_allowed)
 		alert(s, _("set KMI_AUTO_ROTATE_ALLOWED=1, or run kmi rotate off"),
 		    _("auto-rotation is switched on but not allowed: the active key serves alone"));
 }
@@ -274,7 +296,7 @@ put_json(struct buf *out, const struct status *s)
 
 	json_open(&o, '{');
 	json_key(&o, "mode");
-	json_put_cstr(&o, s->c->dry_run ? "dry-run" : "live");
+	json_put_cstr(&o, s->dry_run ? "dry-run" : "live");
 	json_key(&o, "proxy");
 	put_proxy(&o, s);
 	json_key(&o, "upstream");
@@ -285,6 +307,8 @@ put_json(struct buf *out, const struct status *s)
 	json_put_cstr(&o, active ? active->label : NULL);
 	json_key(&o, "rotation");
 	put_rotation(&o, &s->r.state.head);
+	json_key(&o, "auto_rotate_allowed");
+	json_put_bool(&o, s->auto_rotate_allowed);
 	put_settings(&o, s->c);
 	json_key(&o, "last_health_refresh");
 	json_put_time(&o, s->r.state.head.last_health_refresh);
@@ -372,7 +396,7 @@ static void
 put_rotation_line(struct buf *out, const struct status *s, const struct look *look)
 {
 	put_label(out, look, _("rotation"));
-	if (s->r.state.head.auto_rotate && s->c->auto_rotate_allowed)
+	if (s->r.state.head.auto_rotate && s->auto_rotate_allowed)
 		buf_printf(out, _("automatic: %s"), strategy_name(s->c->rotate_strategy));
 	else
 		buf_puts(out, _("manual: the active key serves while it is fit"));
@@ -386,7 +410,7 @@ put_text(struct buf *out, const struct status *s, const struct look *look)
 	struct buf asked = BUF(128);
 
 	put_label(out, look, _("mode"));
-	buf_puts(out, s->c->dry_run ? _("dry run: no request leaves this machine") : _("live"));
+	buf_puts(out, s->dry_run ? _("dry run: no request leaves this machine") : _("live"));
 	buf_putc(out, '\n');
 	put_proxy_line(out, s, look);
 	put_label(out, look, _("upstream"));

@@ -44,11 +44,11 @@ echo "The keys:"
 cat <<END
 
 The proxy goes on running. To use it from this terminal's tools:
-    export KMI_STATE_DIR=$KMI_STATE_DIR KMI_AUTHS_DIR=$KMI_AUTHS_DIR
+    export KMI_STATE_DIR=$KMI_STATE_DIR KMI_AUTHS_DIR=$KMI_AUTHS_DIR KMI_AUTO_ROTATE_ALLOWED=1
     $kmi status
 To stop it:
     KMI_STATE_DIR=$KMI_STATE_DIR $kmi proxy-stop
-To go live: put a key file of your own into ~/.kimi/_auths, then
+To go live: stop it, put a key file of your own into ~/.kimi/_auths, then, in a new terminal,
     KMI_DRY_RUN=0 $kmi proxy
 README.md has the rest.
 END

@@ -2,6 +2,7 @@
 #include "base/listener.h"
 #include "base/peer.h"
 #include "base/probe.h"
+#include "base/running.h"
 #include "base/superserver.h"
 #include "doctor/doctor.h"
 #include "tls/credential.h"
@@ -41,6 +42,21 @@ say_running(struct doctor *d, const struct superserver *s)
 }
 
 static void
+check_settings(struct doctor *d, const struct superserver *s)
+{
+	struct running r;
+
+	running_find(&r, d->config, s);
+	if (!*r.differs)
+		return;
+	doctor_found(d, FINDING_WARN, "the proxy was started with other settings than those of here: %s", r.differs);
+	if (*r.state_dir)
+		doctor_remedy(d, "KMI_STATE_DIR=%s kmi proxy-stop stops it", r.state_dir);
+	else
+		doctor_remedy(d, "kmi proxy-restart takes those of here; ~/.kmi/kmi.config.toml keeps them");
+}
+
+static void
 check_running(struct doctor *d)
 {
 	const struct config *c = d->config;
@@ -72,6 +88,7 @@ check_running(struct doctor *d)
 	} else {
 		say_running(d, &s);
 	}
+	check_settings(d, &s);
 }
 
 static bool

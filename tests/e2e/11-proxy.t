@@ -28,7 +28,28 @@ is "$(sed -n 's/^data: \({.*\)/\1/p' "$D/body" | jq -rs 'map(.choices[0].delta.c
 is "$(grep . "$D/body" | tail -1)" "data: [DONE]" "with its end"
 ask /usages; is "$(echo "$BODY" | jq -r .usage.remaining)" 100 "/usages in its shape"
 kmi proxy; is "$? $(grep -c already "$D/out")" "0 1" "started again: it says that it runs"
+is "$(cat "$D/err")" "" "without a warning: it is what was asked for"
 is "$("$BIN/kmi" status --json | jq -r .proxy.running)" true "kmi status knows"
+
+# Settings of one shell are not those of the proxy that runs: nobody is told of the one as of the other.
+export KMI_DRY_RUN=0 KMI_UPSTREAM_BASE_URL=https://127.0.0.1:9/v1
+kmi proxy; is $? 0 "started again with other settings"
+has "$(cat "$D/err")" "other settings than those of here: KMI_DRY_RUN, KMI_UPSTREAM_BASE_URL" "which: that is said"
+has "$(cat "$D/out")" "dry run" "with the mode that it has"
+kmi status; has "$(cat "$D/out")" "no request leaves" "kmi status tells the mode of the proxy, not its own"
+has "$(cat "$D/out")" "kmi proxy-restart takes those of here" "and how to change it"
+kmi doctor; has "$(cat "$D/out")" "KMI_DRY_RUN" "kmi doctor tells it, too"
+kmi proxy-restart; kmi status; is "$(grep -c 'other settings' "$D/out")" 0 "restarted: no difference"
+unset KMI_DRY_RUN KMI_UPSTREAM_BASE_URL
+kmi status; is "$(head -n 1 "$D/out")" "mode       live" "now it is live, also for a shell where it is not"
+is "$(KMI_STATE_DIR=$D/elsewhere "$BIN/kmi" status | tail -n 1)" "  -> KMI_STATE_DIR=$D/state kmi proxy-stop stops it" \
+	"another state folder: how to stop that one"
+printf 'dry_run = false\n' >"$D/kmi.config.toml"
+is "$(cd / && "$BIN/kmi" status --json | jq -r '.mode + " " + .alerts[0].message')" \
+	"live the proxy was started with other settings than those of here: KMI_DRY_RUN, KMI_UPSTREAM_BASE_URL" \
+	"files are read where the proxy stands"
+rm "$D/kmi.config.toml"
+kmi proxy-restart
 old=$(cat "$D/state/proxy.pid")
 kmi proxy-restart; is $? 0 "restarted"
 ok "by another process" test "$(cat "$D/state/proxy.pid")" != "$old"
@@ -71,7 +92,7 @@ kill $F; wait $F 2>/dev/null; cp "$D/kmi.log" "$D/state/logs/kmi.log"
 kmi proxy-stop; is $? 0 "stopped"
 ask /models; ok "nobody answers" test "$CURL" = 7
 kmi proxy-stop; is $? 0 "stopped twice is no error"
-is "$(jq -r 'select(.message == "audit_event") | .action' "$D/state/logs/kmi.log" | sort | uniq -c | tr -s ' ' | tr '\n' ';')" " 3 proxy_start; 2 proxy_stop;" "audited"
+is "$(jq -r 'select(.message == "audit_event") | .action' "$D/state/logs/kmi.log" | sort | uniq -c | tr -s ' ' | tr '\n' ';')" " 5 proxy_start; 4 proxy_stop;" "audited"
 
 python3 -c "
 import socket, time

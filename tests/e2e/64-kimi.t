@@ -17,7 +17,8 @@ exit 7
 K
 chmod +x "$D/clients/kimi"
 
-kmi kimi chat >"$D/out" 2>"$D/err"
+# An address of its own: at the usual one the user's proxy may run.
+KMI_PROXY_LISTEN=127.0.0.1:1 kmi kimi chat >"$D/out" 2>"$D/err"
 is $? 1 "nobody listens: it does not start"
 has "$(cat "$D/err")" "kmi proxy" "and says what to do"
 fake_start
