@@ -441,6 +441,32 @@ copy_keys(struct maker *m, const struct index *ix)
 	return buf_bad(&m->strings) || buf_bad(&m->keys) || buf_bad(&m->folders) ? -1 : 0;
 }
 
+/* What a trace line says of them. Without memory, or a set that can be written, it says less, and the request is served. */
+static void
+describe_set(const struct config *c, const struct choose_key *keys, const struct choose_set *set, bool automatic, time_t now,
+    index_describe describe, struct buf *text)
+{
+	const char **labels = calloc(set->count + 1, sizeof(*labels)), **accounts = calloc(set->count + 1, sizeof(*accounts));
+	int *left = calloc(set->count + 1, sizeof(*left));
+	struct index_among among = { .labels = labels, .count = set->count };
+	struct fail f;
+
+	for (size_t i = 0; labels && accounts && left && i < set->count; i++) {
+		labels[i] = keys[set->index[i]].label;
+		accounts[i] = keys[set->index[i]].account;
+		left[i] = choose_left(&keys[set->index[i]], now);
+	}
+	if (automatic && c->rotate_strategy == ROTATE_SESSION)
+		among.accounts = accounts;
+	if (automatic && c->rotate_strategy == ROTATE_MOST_QUOTA)
+		among.left = left;
+	if (!labels || !accounts || !left || !describe || describe(c, &among, text, &f) < 0)
+		buf_reset(text);
+	free(labels);
+	free(accounts);
+	free(left);
+}
+
 int
 index_decide(struct index *ix, const struct state *st, const struct config *c, bool automatic, time_t now,
     index_describe describe, struct fail *f)
@@ -448,10 +474,7 @@ index_decide(struct index *ix, const struct state *st, const struct config *c, b
 	size_t n = head_of(ix)->key_count;
 	struct choose_key *keys = calloc(n + 1, sizeof(*keys));
 	struct choose_fit *fit = calloc(n + 1, sizeof(*fit));
-	const char **labels = calloc(n + 1, sizeof(*labels)), **accounts = calloc(n + 1, sizeof(*accounts));
-	int *left = calloc(n + 1, sizeof(*left));
 	struct choose_set set = { .index = calloc(n + 1, sizeof(*set.index)) };
-	struct index_among among;
 	struct buf text = BUF(PART_MAX);
 	struct health health;
 	struct fail unread = { 0 };
@@ -460,7 +483,7 @@ index_decide(struct index *ix, const struct state *st, const struct config *c, b
 
 	maker_init(&m);
 	(void)health_load(&health, c->state_dir, &unread);	/* none is less to choose by, not a failure */
-	if (!keys || !fit || !labels || !accounts || !left || !set.index) {
+	if (!keys || !fit || !set.index) {
 		fail_memory(f);
 		goto out;
 	}
@@ -485,19 +508,8 @@ index_decide(struct index *ix, const struct state *st, const struct config *c, b
 	choose_eligible(keys, fit, n, automatic, c, now, &set);
 	if (automatic && c->rotate_strategy == ROTATE_MOST_QUOTA)
 		m.head.leading_count = (uint32_t)choose_by_quota(keys, now, &set);
-	for (size_t i = 0; i < set.count; i++) {
-		labels[i] = keys[set.index[i]].label;
-		accounts[i] = keys[set.index[i]].account;
-		left[i] = choose_left(&keys[set.index[i]], now);
-	}
-	among = (struct index_among){ .labels = labels, .count = set.count };
-	if (automatic && c->rotate_strategy == ROTATE_SESSION)
-		among.accounts = accounts;
-	if (automatic && c->rotate_strategy == ROTATE_MOST_QUOTA)
-		among.left = left;
 	buf_puts(&text, "");
-	if (describe && describe(c, &among, &text, f) < 0)
-		buf_reset(&text);	/* the trace will say less; the request is served all the same */
+	describe_set(c, keys, &set, automatic, now, describe, &text);
 	buf_put(&m.eligible, set.index, set.count * sizeof(*set.index));
 	m.head.eligible_count = (uint32_t)set.count;
 	m.head.epoch = st->head.epoch;
@@ -514,9 +526,6 @@ out:
 	buf_free(&text);
 	free(keys);
 	free(fit);
-	free(labels);
-	free(accounts);
-	free(left);
 	free(set.index);
 	return rc;
 }

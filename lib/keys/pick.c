@@ -303,6 +303,54 @@ move_head(struct keyring *kr, const struct state_head *was, const struct state_h
 
 /* ---- nobody is fit ----------------------------------------------------------------------------------------------- */
 
+/* Why each of them is not chosen, for whoever is refused. */
+static void
+put_reasons(struct buf *to, const struct choose_key *keys, const struct choose_fit *fit, size_t count)
+{
+	struct json_out o = { .to = to };
+
+	json_open(&o, '[');
+	for (size_t i = 0; i < count; i++) {
+		json_open(&o, '{');
+		json_key(&o, "label");
+		json_put_cstr(&o, keys[i].label);
+		json_key(&o, "status");
+		json_put_cstr(&o, fitness_name(fit[i].fitness));
+		json_key(&o, "reason");
+		json_put_cstr(&o, fit[i].reason);
+		json_key(&o, "until");
+		json_put_time(&o, fit[i].until == TIME_NEVER ? 0 : fit[i].until);
+		json_close(&o, '}');
+	}
+	json_close(&o, ']');
+}
+
+/* One whose lock is only a guess is tried, within its limits as ever, and that is written down. */
+static bool
+take_probe(struct keyring *kr, struct pick *p, struct state *st, size_t which, time_t now)
+{
+	struct state_key *books;
+	struct slot slot = { 0 };
+	struct index_key k;
+	struct fail f;
+
+	if (!kr->books || index_key(&kr->index, which, &k) < 0 || !(books = state_find(st, k.label)) ||
+	    key_wait_ns(kr, k.label, k.max_rpm, clock_mono_ns()) > 0 ||
+	    slot_wait_ns(kr, &slot, k.account, k.max_concurrency) > 0)
+		return false;
+	books->probed_at = now;
+	books->counts.last_used = now;
+	books->counts.request_count++;
+	if (state_save(&kr->state, st, false, &f) < 0 || hold(p, &k, st->head.epoch, &f) < 0) {
+		slot_free(&slot);
+		return false;
+	}
+	p->slot = slot;
+	p->probe = true;
+	p->choice = PICK_PROBE;
+	return true;
+}
+
 /* Nobody is eligible: whom to try in spite of that, or why nobody, key by key. */
 static enum pick_answer
 explain(struct keyring *kr, struct pick *p, struct pick_none *none)
@@ -311,8 +359,6 @@ explain(struct keyring *kr, struct pick *p, struct pick_none *none)
 	struct state st = { 0 };
 	struct choose_key *keys;
 	struct choose_fit *fit;
-	struct json_out o = { .to = &none->keys };
-	struct slot slot = { 0 };
 	time_t now = clock_wall();
 	enum pick_answer answer = PICK_NONE;
 
@@ -332,45 +378,10 @@ explain(struct keyring *kr, struct pick *p, struct pick_none *none)
 	}
 	choose_fitness(keys, x.key_count, kr->config, now, fit);
 	choose_none(keys, fit, x.key_count, now, &none->why);
-	json_open(&o, '[');
-	for (size_t i = 0; i < x.key_count; i++) {
-		char until[CLOCK_ISO_SIZE];
-
-		json_open(&o, '{');
-		json_key(&o, "label");
-		json_put_cstr(&o, keys[i].label);
-		json_key(&o, "status");
-		json_put_cstr(&o, fitness_name(fit[i].fitness));
-		json_key(&o, "reason");
-		json_put_cstr(&o, *fit[i].reason ? fit[i].reason : NULL);
-		json_key(&o, "until");
-		clock_iso(fit[i].until, until);
-		json_put_cstr(&o, fit[i].until && fit[i].until != TIME_NEVER ? until : NULL);
-		json_close(&o, '}');
-	}
-	json_close(&o, ']');
-	if (none->why.probe >= 0 && kr->books) {
-		struct state_key *books = state_find(&st, keys[none->why.probe].label);
-		struct index_key k;
-		struct fail f;
-
-		if (books && index_key(&kr->index, (size_t)none->why.probe, &k) == 0 &&
-		    key_wait_ns(kr, k.label, k.max_rpm, clock_mono_ns()) == 0 &&
-		    slot_wait_ns(kr, &slot, k.account, k.max_concurrency) == 0) {
-			books->probed_at = now;
-			books->counts.last_used = now;
-			books->counts.request_count++;
-			if (state_save(&kr->state, &st, false, &f) == 0 && hold(p, &k, st.head.epoch, &f) == 0) {
-				p->slot = slot;
-				slot = (struct slot){ 0 };
-				p->probe = true;
-				p->choice = PICK_PROBE;
-				answer = PICK_KEY;
-			}
-		}
-	}
+	put_reasons(&none->keys, keys, fit, x.key_count);
+	if (none->why.probe >= 0 && take_probe(kr, p, &st, (size_t)none->why.probe, now))
+		answer = PICK_KEY;
 out:
-	slot_free(&slot);
 	state_free(&st);
 	free(keys);
 	free(fit);

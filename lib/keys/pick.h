@@ -84,8 +84,9 @@ void pick_none_free(struct pick_none *n);
 
 /* The key whose turn it is; on later calls for the same request one of an account not tried yet, else one not tried yet. */
 enum pick_answer pick_next(struct keyring *kr, struct picking *g, struct pick *p, struct pick_none *none);
-/* Counts another attempt on the key that *p holds already, and reads its secret again. -1: it is at its own limit, or cannot be read. */
+/* Another attempt on the key that *p holds: counted, its secret read again. -1: it is at its limit, or cannot be read. */
 int pick_again(struct keyring *kr, struct pick *p);
 /* The upstream has done its part: another request may use the account. pick_free() does the same. */
 void pick_release(struct pick *p);
+
 #endif
