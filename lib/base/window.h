@@ -17,7 +17,7 @@ size_t window_width(int fd);
 size_t window_step(struct str s, size_t *columns);
 size_t window_columns(struct str s);
 
-/* Appends a text that begins at column `at`; lines after the first are indented. Returns the column it ends at. No newline is added. */
+/* Appends a text that begins at column `at`; lines after the first are indented. Returns the column it ends at. */
 size_t window_wrap(struct buf *out, struct str text, size_t width, size_t at, size_t indent);
 
 enum window_text {

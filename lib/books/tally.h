@@ -24,7 +24,7 @@ struct tally {
 	struct fairness answers;	/* by the key that gave the answer */
 	int64_t *latency;
 	size_t latency_count, latency_room;
-	bool partial;		/* set by the caller: some of the requests only, so nothing can be said of how keys were chosen */
+	bool partial;		/* set by the caller: not all requests, so nothing can be said of how keys were chosen */
 	bool bad;
 	char *among;			/* a set that the last lines named; its keys get what `waiting` requests owe them at once */
 	char **labels;			/* they are ours */

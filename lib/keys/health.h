@@ -37,7 +37,7 @@ struct health {
 	size_t count, room;
 };
 
-/* A missing file is an empty health. -1: it cannot be read, or is none; *h is empty then, and nothing is lost by writing it anew. */
+/* A missing file is an empty health. -1: it cannot be read, or is none; *h is empty then, and may be written anew. */
 int health_load(struct health *h, const char *state_dir, struct fail *f);
 int health_save(const struct health *h, const char *state_dir, struct fail *f);
 void health_free(struct health *h);

@@ -158,7 +158,7 @@ int state_load(struct state_file *sf, struct state *st, char **aside, struct fai
 int state_save(struct state_file *sf, struct state *st, bool sync, struct fail *f);
 void state_free(struct state *st);
 
-/* A change of the books: locked and loaded, until it is committed or aborted; either lets go of everything, whatever it returns. */
+/* A change of the books: locked and loaded, until it is committed or aborted. Either lets go of all of it. */
 struct state_change {
 	struct state_file file;
 	struct state state;

@@ -53,7 +53,8 @@ may_be_that_user(const struct peer *peer, const struct config *c, struct refusal
 {
 	if (!c->proxy_unix_users || !c->proxy_unix_users[0] || is_served_user(peer->uid, c))
 		return true;
-	*no = (struct refusal){ 403, ACCESS_USER, N_("the user at the other end of this unix socket is not one of those who are served"),
+	*no = (struct refusal){ 403, ACCESS_USER,
+		N_("the user at the other end of this unix socket is not one of those who are served"),
 		N_("Name the user in KMI_PROXY_UNIX_USERS, or leave that empty to serve whoever may open the socket."), NULL };
 	return false;
 }

@@ -9,8 +9,8 @@
  *	switch (access_judge(&peer, &request, config, &refusal)) {
  *	case ACCESS_GRANTED:	go on
  *	case ACCESS_PREFLIGHT:	answer 204 with access_cors_headers(), nothing else
- *	case ACCESS_REFUSED:	answer with *refusal; ACCESS_REMOTE and ACCESS_USER in refusal.code want a warning in the log, ACCESS_TOKEN
- *				is counted when access_is_guess() (proxy/penalty.h)
+ *	case ACCESS_REFUSED:	answer with *refusal; ACCESS_REMOTE and ACCESS_USER in refusal.code want a
+ *				warning in the log, ACCESS_TOKEN is counted when access_is_guess() (proxy/guess.h)
  *	}
  *
  * Three questions, in this order. Does the connection come from this machine, from a user who is served, or

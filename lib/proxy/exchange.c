@@ -114,16 +114,38 @@ refusal_of(const struct choose_none *why)
 		    .hint = N_("Put a good key into a key file, that unlocks it; `kmi keys` shows what each answer said") },
 		{ .code = "all_keys_disabled", .message = N_("every key is disabled by its file"),
 		    .hint = N_("Take KMI_KEY_DISABLED out of a key file; `kmi keys` lists them") },
-		{ .code = "usage_unknown", .message = N_("the quota of no key is known, and KMI_REQUIRE_USAGE_BEFORE_REQUEST asks for that"),
+		{ .code = "usage_unknown",
+		    .message = N_("the quota of no key is known, and KMI_REQUIRE_USAGE_BEFORE_REQUEST asks for that"),
 		    .hint = N_("`kmi health --refresh` asks the upstream, and says what it answered") },
 		{ .code = "no_keys", .message = N_("no usable key"),
-		    .hint = N_("`kmi keys` shows every key file and why it is not used; add one to the folder KMI_AUTHS_DIR names") },
+		    .hint = N_("`kmi keys` shows every key file and why it is not used; "
+			"add one to the folder KMI_AUTHS_DIR names") },
 	};
 	size_t i = 0;
 
 	while (i + 1 < sizeof(all) / sizeof(*all) && strcmp(all[i].code, why->code) != 0)
 		i++;
 	return (struct refusal){ why->status, why->code, all[i].message, all[i].hint, NULL };
+}
+
+/* A limit of ours keeps the keys that are fit from being used. */
+static struct refusal
+refusal_at_limit(const struct pick_none *none)
+{
+	struct refusal no = { .status = 429, .code = "rate_limited" };
+
+	if (none->whole_proxy) {
+		no.message = N_("kmi's own limit of requests for the whole proxy is reached");
+		no.hint = N_("Wait as Retry-After says, or raise KMI_PROXY_MAX_RPS / KMI_PROXY_MAX_RPM");
+	} else if (none->in_flight) {
+		no.message = N_("every fit key has as many requests in flight as it may");
+		no.hint = N_("Send the request again later, or raise KMI_PROXY_MAX_CONCURRENCY_PER_KEY or the key's "
+		    "KMI_KEY_MAX_CONCURRENCY; KMI_PROXY_WAIT_SECONDS lets requests wait");
+	} else {
+		no.message = N_("every fit key is at its own limit of requests");
+		no.hint = N_("Wait as Retry-After says, or raise KMI_PROXY_MAX_RPS_PER_KEY / KMI_PROXY_MAX_RPM_PER_KEY");
+	}
+	return no;
 }
 
 /* Nobody could be picked, now or ever: says why, and truly for how long. */
@@ -134,13 +156,7 @@ refuse_none(struct exchange *x, enum pick_answer answer, const struct pick_none 
 	int64_t wait_ms = 0;
 
 	if (answer == PICK_LATER) {
-		no = (struct refusal){ .status = 429, .code = "rate_limited",
-			.message = none->whole_proxy ? N_("kmi's own limit of requests for the whole proxy is reached") :
-			    none->in_flight	     ? N_("every fit key has as many requests in flight as it may") :
-						       N_("every fit key is at its own limit of requests"),
-			.hint = none->in_flight	  ? N_("Send the request again later, or raise KMI_PROXY_MAX_CONCURRENCY_PER_KEY or the key's KMI_KEY_MAX_CONCURRENCY; KMI_PROXY_WAIT_SECONDS lets requests wait") :
-			    none->whole_proxy ? N_("Wait as Retry-After says, or raise KMI_PROXY_MAX_RPS / KMI_PROXY_MAX_RPM") :
-						    N_("Wait as Retry-After says, or raise KMI_PROXY_MAX_RPS_PER_KEY / KMI_PROXY_MAX_RPM_PER_KEY") };
+		no = refusal_at_limit(none);
 		wait_ms = none->wait_ns / 1000000 + 1;
 	} else if (no.status == 429) {
 		wait_ms = (int64_t)none->why.soonest * 1000 - clock_wall_ms();

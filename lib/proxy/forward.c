@@ -215,7 +215,7 @@ static void
 note_progress(struct forward *fw)
 {
 	if (!fw->heard && fw->sent >= fw->head.n)
-		explicit_bzero(fw->head.p, fw->head.n);		/* it does not go out again: no key lies there while an answer streams */
+		explicit_bzero(fw->head.p, fw->head.n);		/* no key lies there while an answer streams */
 	fw->heard = true;
 	fw->last_byte_ms = clock_mono_ms();
 	if (!fw->got.head_complete)

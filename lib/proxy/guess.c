@@ -6,7 +6,7 @@
 #include "proxy/penalty.h"
 
 #define WAITING_MAX 64		/* answers held back at once, however many handlers there may be */
-#define WAITING_SLOTS "\001wrong tokens"	/* no account has that name */
+#define WAITING_SLOTS "\nwrong tokens"	/* no account is called so */
 
 static long long
 waiting_max(const struct config *c)
@@ -20,8 +20,8 @@ static void
 tell_uncounted(const struct config *c, const struct fail *f)
 {
 	if (event_due(c, "wrong_tokens_count"))
-		event_log(c, EVENT_WARNING, "wrong tokens cannot be counted, so nobody who tries them out is slowed down", "reason",
-		    f->text, NULL);
+		event_log(c, EVENT_WARNING, "wrong tokens cannot be counted, so nobody who tries them out is slowed down",
+		    "reason", f->text, NULL);
 }
 
 bool
@@ -42,8 +42,8 @@ guess_hold(const struct config *c, const struct peer *p, struct conn *conn, int6
 	if (delay_ms == 0)
 		return true;
 	if (event_due(c, "wrong_tokens"))
-		event_log(c, EVENT_WARNING, "one wrong token after the other: they are answered ever more slowly", "peer", p->remote,
-		    "hint", "kmi trace --status 401 shows how many; a right token is served at once", NULL);
+		event_log(c, EVENT_WARNING, "one wrong token after the other: they are answered ever more slowly",
+		    "peer", p->remote, "hint", "kmi trace --status 401 shows how many; a right token is served at once", NULL);
 	taken = slot_take(&waiting, c->state_dir, WAITING_SLOTS, waiting_max(c), &f);
 	if (taken < 0)
 		tell_uncounted(c, &f);

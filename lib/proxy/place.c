@@ -10,7 +10,7 @@
 #define TURN "\nturn"
 
 #define GROUP 64		/* places that share a file: the kernel goes through all locks of one */
-#define TURN_MS 10		/* how often that is */
+#define TURN_MS 10		/* who has the turn looks so often */
 #define QUEUE_MS 200		/* the others look for the turn less and less often, down to this */
 #define STUCK_MS 2000		/* who has the turn may be a stopped process: then it is looked for a place without it */
 

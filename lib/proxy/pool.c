@@ -86,8 +86,9 @@ watch(struct pool *p, int fd, int what)
 static void
 await_client(struct pool *p, int listener, bool yes)
 {
-	struct epoll_event ev = { .events = yes ? EPOLLIN | EPOLLONESHOT : 0, .data.u64 = (uint64_t)(int64_t)(EVENT_LISTEN - listener) };
+	struct epoll_event ev = { .events = yes ? EPOLLIN | EPOLLONESHOT : 0 };
 
+	ev.data.u64 = (uint64_t)(int64_t)(EVENT_LISTEN - listener);
 	epoll_ctl(p->epoll, EPOLL_CTL_MOD, p->listeners[listener].fd, &ev);
 }
 
@@ -672,8 +673,8 @@ int
 pool_run(const struct pool_listener *listeners, int count, int ready_fd, const struct config *c, enum pool_end *end,
     struct fail *f)
 {
-	struct pool p = { .config = c, .listeners = listeners, .listener_count = count, .epoll = -1, .signals = -1, .idle_top = -1,
-		.max = make_descriptors((int)c->proxy_max_connections) };
+	struct pool p = { .config = c, .listeners = listeners, .listener_count = count, .epoll = -1, .signals = -1,
+		.idle_top = -1, .max = make_descriptors((int)c->proxy_max_connections) };
 	sigset_t mine;
 	int rc = -1;
 
