@@ -51,7 +51,7 @@ probe_connect(const struct listen_address *a)
 bool
 probe_answers(const struct listen_address *a, int timeout_ms, pid_t pid)
 {
-	static const char ask[] = "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+	static const char ask[] = "OPTIONS * HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
 	int64_t until = clock_mono_ms() + timeout_ms;
 	int fd = probe_connect(a);
 	struct pollfd p = { .fd = fd, .events = POLLIN };

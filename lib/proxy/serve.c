@@ -286,6 +286,13 @@ find_place(struct connection *k, struct exchange *x, struct place *p)
 	return false;
 }
 
+/* `OPTIONS *` goes nowhere: it is how kmi's own tools ask whether somebody is there. */
+static bool
+is_ping(const struct request *r)
+{
+	return str_is(r->method, "OPTIONS") && str_is(r->path, "*");
+}
+
 /*
  * The head is there. Who may talk, where to; then the body; then a key and the
  * upstream; last the books. Whatever is refused before the body was read ends the connection.
@@ -341,9 +348,11 @@ serve_request(struct connection *k)
 	if (!conn_finish(&k->conn, clock_mono_ms() + FINISH_MS))
 		x.keep = false;
 	place_free(&place);
-	write_trace(&x, before);
+	if (!is_ping(&k->request)) {
+		write_trace(&x, before);
+		renew_health(s);
+	}
 	tell_troubles(s);
-	renew_health(s);
 	k->keep = x.keep && !k->conn.gone;
 	exchange_free(&x);
 	buf_free(&cors);

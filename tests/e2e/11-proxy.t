@@ -19,6 +19,8 @@ is "$(PATH=$D/more:$PATH "$BIN/kmi" mine 1 2)" "mine 1 2" "anyone can add a comm
 kmi proxy; is $? 0 "it starts"
 has "$(cat "$D/out")" "http://127.0.0.1:$PORT/kmi-rotor/v1" "and says where"
 has "$(cat "$D/out")" "dry run" "and that it is a dry run"
+kmi doctor
+is "$(grep -c ' ok .*the proxy runs' "$D/out") $(trace_lines)" "1 0" "whether it runs is asked without a line in the trace"
 ask /models; is "$CODE" 200 "it answers"
 has "$(cat "$D/head")" "X-KMI-Dry-Run: true" "as a dry run"
 is "$(echo "$BODY" | jq -c '[.object, .dry_run, .method, .path, .key_label]')" '["list",true,"GET","/models","a"]' "/models in its shape"
@@ -114,4 +116,13 @@ is "$(curl -s --unix-socket "$D/sock" http://localhost/kmi-rotor/v1/models | jq 
 KMI_PROXY_LISTEN=unix:$D/sock kmi proxy-stop; is $? 0 "and stops"
 KMI_PROXY_MAX_RPS=many kmi proxy; is $? 2 "a wrong setting: exit 2"
 has "$(cat "$D/err")" "KMI_PROXY_MAX_RPS" "that is named"
+# asking whether it runs goes nowhere, also where everything is below the base path
+fake_start
+export KMI_PROXY_BASE_PATH=/
+U=http://127.0.0.1:$PORT
+kmi proxy; is $? 0 "everything is served: it starts"
+kmi doctor
+ask /models; fake_wait 1
+is "$CODE $(fake_count)" "200 1" "and the upstream was asked once, by the client"
+kmi proxy-stop
 finish
