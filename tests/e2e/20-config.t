@@ -97,7 +97,7 @@ config -- --help
 ok 'help' has "$out" 'usage: kmi config'
 config NO_COLOR=1 -- no_color
 ok 'the usual NO_COLOR' eq "$out" 1
-env -i HOME="$dir/home" "$bin/kmi-config" >/dev/full 2>../err
+env -i "${sandbox[@]}" HOME="$dir/home" "$bin/kmi-config" >/dev/full 2>../err
 ok 'a full disk is an error' eq "$? $(grep -c 'No space left' ../err)" '1 1'
 
 # The page names every setting with its default, and no other.

@@ -121,7 +121,7 @@ for i in 1 2 3; do echo "KMI_API_KEY=sk-fake-key-000$i" >"_auths/a-rather-long-n
 echo 'KMI_API_KEY=sk-fake-red' >"_auths/$(printf 'x\033[31m').env"
 screen() {	# screen COLUMNS [VARIABLE=VALUE...]: what a terminal of that width is sent
 	local columns=$1; shift
-	env -i HOME="$dir/home" PATH="$PATH" TERM=xterm "$@" \
+	env -i "${sandbox[@]}" HOME="$dir/home" PATH="$PATH" TERM=xterm "$@" \
 	    script -qec "stty cols $columns; $bin/kmi-keys" /dev/null </dev/null | tr -d '\r'
 }
 ok 'colours on a terminal' has "$(screen 80)" $'\e[33mwarn'
@@ -153,7 +153,7 @@ keys -- more
 ok 'an argument: exit 2' eq "$code" 2
 keys KMI_PLAIN=perhaps --
 ok 'a bad setting: exit 2' eq "$code" 2
-env -i HOME="$dir/home" "$bin/kmi-keys" >/dev/full 2>../err
+env -i "${sandbox[@]}" HOME="$dir/home" "$bin/kmi-keys" >/dev/full 2>../err
 ok 'a full disk is an error' eq "$? $(grep -c 'write output' ../err)" '1 1'
 
 # The example folder is what it says.

@@ -126,7 +126,7 @@ status -- --jsn
 ok 'an unknown option: exit 2' eq "$code" 2
 status -- --help
 ok 'help' has "$out" 'usage: kmi status'
-env -i HOME="$dir/home" "$bin/kmi-status" >/dev/full 2>../err
+env -i "${sandbox[@]}" HOME="$dir/home" "$bin/kmi-status" >/dev/full 2>../err
 ok 'a full disk is an error' eq "$? $(grep -c 'No space left' ../err)" '1 1'
 
 # While the cache of the pool is true, nobody needs the key files: here, who may not read them.
@@ -139,14 +139,14 @@ others() {
 }
 one_request() {
 	printf 'GET /kmi-rotor/v1/models HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n' |
-	    env -i HOME="$dir/home" KMI_AUTHS_DIR="$dir/others" KMI_ENFORCE_FILE_PERMS=0 timeout 20 "$bin/kmi-handle" >/dev/null 2>&1
+	    env -i "${sandbox[@]}" HOME="$dir/home" KMI_AUTHS_DIR="$dir/others" KMI_ENFORCE_FILE_PERMS=0 timeout 20 "$bin/kmi-handle" >/dev/null 2>&1
 }
 one_request
 ok 'known from the cache' eq "$(others)" "([2, 1, 1, 0], 'a')"
 if [ "$(id -u)" = 0 ] && command -v setpriv >/dev/null; then
 	cp "$bin/kmi-status" "$dir/"
 	chmod 755 "$dir" "$dir/home" "$dir/kmi-status" ../others; chmod 600 ../others/*; one_request; chown -R 65534 "$dir/home/.kmi"
-	bare_status() { setpriv --reuid 65534 --clear-groups env -i HOME="$dir/home" KMI_AUTHS_DIR="$dir/others" "$dir/kmi-status" --json >../out 2>../err; }
+	bare_status() { setpriv --reuid 65534 --clear-groups env -i "${sandbox[@]}" HOME="$dir/home" KMI_AUTHS_DIR="$dir/others" "$dir/kmi-status" --json >../out 2>../err; }
 	bare_status
 	ok 'without reading a key file' eq "$(json "[d['keys'][x] for x in ('total', 'usable', 'disabled', 'skipped')], d['active_key']")" "([2, 1, 1, 0], 'a')"
 fi
