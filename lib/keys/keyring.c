@@ -43,7 +43,7 @@ static void
 tighten_state(const struct config *c)
 {
 	static const char *const inside[] = { "state.json", "state.json.lock", "health.json", "pool.index", "trace",
-		"trace/trace.jsonl", "logs", "logs/kmi.log", "logs/proxy.out", "limits", "slots", "proxy.pid" };
+		"trace/trace.jsonl", "logs", "logs/kmi.log", "logs/proxy.out", "limits", "slots", "penalty", "proxy.pid" };
 
 	for (size_t i = 0; i < sizeof(inside) / sizeof(*inside); i++) {
 		char *path = file_join(c->state_dir, inside[i]);
