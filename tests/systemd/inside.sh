@@ -272,7 +272,7 @@ is "$(code $V/models)" 000 "nobody answers there"
 is "$(code -H "$AUTH" $U/models)" 200 "the machine's goes on"
 
 part "an upgrade"
-dpkg-deb -R kmi_*.deb up && sed -i 's/^Version: .*/&+1/' up/DEBIAN/control && dpkg-deb -b up up.deb >/dev/null
+dpkg-deb -R kmi_*.deb up && sed -i 's/^Version: .*/&+1/' up/DEBIAN/control && dpkg-deb -Znone -b up up.deb >/dev/null
 ./load -K -c 4 -d 5 -t 60 -H "$AUTH" --json $U/models >load.json & L=$!
 sleep 0.5
 DEBIAN_FRONTEND=noninteractive dpkg -i up.deb >said 2>&1 </dev/null; is $? 0 "dpkg -i asks nothing"
