@@ -22,7 +22,7 @@ run='curl ca-certificates openssl'
 test='perl python3 openssl curl jq procps psmisc ca-certificates ucspi-tcp s6 iproute2 util-linux netbase tmux golang-github-burntsushi-toml-dev'
 lint='cppcheck mandoc lintian'
 bench='nginx-light'
-deb='debhelper dpkg-dev'
+deb='build-essential debhelper dpkg-dev'
 boot="$deb systemd-container dbus libpam-systemd"
 
 wanted=
