@@ -1,6 +1,7 @@
 #include "base/sandbox.h"
 
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <linux/landlock.h>
 #include <stdint.h>
 #include <sys/prctl.h>
@@ -113,6 +114,28 @@ limit(int resource, rlim_t most)
 		(void)setrlimit(resource, &lower);
 }
 
+/*
+ * Root's: since Linux 6.15 either of them opens the environment of every process below /proc, whatever Landlock says. Who has
+ * none of them cannot drop one, and need not.
+ */
+static void
+drop_sight(void)
+{
+	static const int sight[] = { CAP_PERFMON, CAP_SYS_ADMIN };
+	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct had[_LINUX_CAPABILITY_U32S_3];
+
+	if (syscall(SYS_capget, &head, had) < 0)
+		return;
+	for (size_t i = 0; i < sizeof(sight) / sizeof(*sight); i++) {
+		(void)prctl(PR_CAPBSET_DROP, sight[i], 0, 0, 0);	/* a program that is exec'd has it no more, either */
+		had[CAP_TO_INDEX(sight[i])].effective &= ~CAP_TO_MASK(sight[i]);
+		had[CAP_TO_INDEX(sight[i])].permitted &= ~CAP_TO_MASK(sight[i]);
+		had[CAP_TO_INDEX(sight[i])].inheritable &= ~CAP_TO_MASK(sight[i]);
+	}
+	(void)syscall(SYS_capset, &head, had);
+}
+
 int
 sandbox_enter(struct sandbox *s, struct fail *f)
 {
@@ -124,6 +147,7 @@ sandbox_enter(struct sandbox *s, struct fail *f)
 	limit(RLIMIT_CORE, 1);
 	if (s->alone)
 		limit(RLIMIT_NPROC, 0);
+	drop_sight();
 	if (prctl(PR_SET_DUMPABLE, 0) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		rc = fail_sys(f, "give up new privileges");
 	if (!s->version)

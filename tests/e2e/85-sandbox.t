@@ -40,10 +40,13 @@ steps_out() {
 how() { grep -F "$1 " "$D/out" | sed "s|^$1 ||"; }
 
 # ---- what each must be able to do, and what not
+SECRET=sk-fake-elsewhere sleep 600 &
+other=$!
+started+=("$other")
 may=("read:$D/auths/a.env" "read:$D/auths/l.env" "make:$D/state/new" "write:$D/state/new" "remove:$D/state/new"
 	"read:/etc/resolv.conf" "read:/etc/hosts" "read:/etc/nsswitch.conf" "read:/etc/ssl/certs" "read:/usr/lib/locale"
 	"read:/usr/share/zoneinfo/UTC" "read:$D/certs/ca.pem" "write:/dev/null" "run:$D/beside/helper" "connect:$port")
-not=("read:$private/id" "read:/etc/shadow" "read:/etc/ssl/private" "read:/proc/1/environ" "read:/usr/bin/env"
+not=("read:$private/id" "read:/etc/shadow" "read:/etc/ssl/private" "read:/proc/1/environ" "read:/proc/$other/environ" "read:/usr/bin/env"
 	"write:$D/auths/a.env" "make:$D/auths/z.env" "remove:$D/auths/a.env" "make:$private/x" "make:/tmp/kmi-stepped-out.$$"
 	"write:/etc/passwd" "run:/bin/true" "connect:$closed" "bind:$closed")
 steps_out kmi-handle
