@@ -11,6 +11,8 @@
 #include "base/fail.h"
 #include "keys/roster.h"
 
+#define SERVICE_USER "kmi"	/* as whom the machine's units run; its group has the same name */
+
 enum finding_level { FINDING_OK, FINDING_NOTE, FINDING_WARN, FINDING_FAIL };
 
 struct finding {

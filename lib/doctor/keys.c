@@ -2,6 +2,7 @@
 #include "doctor/doctor.h"
 #include "show/standing.h"
 
+#include <grp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -35,13 +36,22 @@ check_standing(struct doctor *d, size_t i)
 	buf_free(&why);
 }
 
+/* As the service's keys are: root's, and its group may read them. */
+static bool
+is_for_service(const struct stat *st)
+{
+	const struct group *group = getgrgid(st->st_gid);
+
+	return (st->st_mode & 077) == S_IRGRP && group && strcmp(group->gr_name, SERVICE_USER) == 0;
+}
+
 /* A key that others could have read is no secret any more. */
 static void
 check_open(struct doctor *d, const struct auth *k)
 {
 	struct stat st;
 
-	if (stat(k->path, &st) < 0 || !(st.st_mode & 077))
+	if (stat(k->path, &st) < 0 || !(st.st_mode & 077) || is_for_service(&st))
 		return;
 	doctor_found(d, FINDING_WARN, "others may read %s", k->path);
 	doctor_remedy(d, "chmod 600 %s (and renew the key, if others could log in here)", k->path);

@@ -6,7 +6,6 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#define SERVICE_USER "kmi"
 
 /* Whether the user may do that, by the file's mode; his other groups do not count in a service. */
 static bool

@@ -133,6 +133,7 @@ systemctl restart kmi-proxy-pool.service; is "$? $(code -H "$AUTH" $U/models)" "
 part "what the doctor sees"
 findings() { kmi doctor --json | jq -r '.findings[] | select(.level == "fail") | .what'; }
 is "$(findings)" "" "nothing fails"
+is "$(kmi doctor | grep -c 'others may read')" 0 "nor is a key open that the service's group may read"
 chmod 600 /etc/kmi/auths/a.env
 ok "a key that the service may not read" grep -q 'may not read /etc/kmi/auths/a.env' <(kmi doctor)
 chmod 640 /etc/kmi/auths/a.env; chown root: /var/lib/kmi
