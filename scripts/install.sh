@@ -66,7 +66,11 @@ put 644 scripts/completions/kmi.fish "$share/fish/vendor_completions.d/kmi.fish"
 put 644 units/kmi.env "$share/kmi/kmi.env"
 put 644 units/example.env "$share/kmi/example.env"
 
-[ "$verb" = put ] || for d in "$share/doc/kmi/examples/auths" "$share/doc/kmi/examples" "$share/doc/kmi" \
-	"$share/kmi/s6/kmi-hold" "$share/kmi/s6/kmi-pool" "$share/kmi/s6/kmi-unix" "$share/kmi/s6" "$share/kmi/inetd" "$share/kmi"; do
-	rmdir "$DESTDIR$d" 2>/dev/null || true	# ours alone, so they go when they are empty
+# What is left empty goes, too; bin, lib, share and share/man are everybody's.
+[ "$verb" = put ] || for d in "$share/doc/kmi/examples/auths" "$share/doc/kmi/examples" "$share/doc/kmi" "$share/doc" \
+	"$share/kmi/s6/kmi-hold" "$share/kmi/s6/kmi-pool" "$share/kmi/s6/kmi-unix" "$share/kmi/s6" "$share/kmi/inetd" "$share/kmi" \
+	"$share/man/man1" "$share/man/man7" "$share/bash-completion/completions" "$share/bash-completion" \
+	"$share/zsh/site-functions" "$share/zsh" "$share/fish/vendor_completions.d" "$share/fish" "$PREFIX/lib/systemd/system" \
+	"$PREFIX/lib/systemd/user" "$PREFIX/lib/systemd" "$PREFIX/lib/sysusers.d" "$PREFIX/lib/tmpfiles.d" "$PREFIX/libexec"; do
+	rmdir "$DESTDIR$d" 2>/dev/null || true
 done
