@@ -194,7 +194,7 @@ put_skipped(struct buf *out, const struct auths *a, const struct config *c, cons
 }
 
 static void
-put_summary(struct buf *out, const struct roster *r, const struct config *c, const struct look *look)
+put_summary(struct buf *out, const struct roster *r, const struct config *c)
 {
 	static const enum fitness told[] = { FIT_EXHAUSTED, FIT_BLOCKED, FIT_DISABLED };
 	long long count = (long long)r->auths.count, usable = (long long)roster_usable(r);
@@ -207,7 +207,7 @@ put_summary(struct buf *out, const struct roster *r, const struct config *c, con
 			buf_puts(&line, ", ");
 			words_fitness(&line, told[i], roster_count(r, told[i]));
 		}
-	look_clip(look, buf_view(&line), out);
+	buf_str(out, buf_view(&line));
 	buf_putc(out, '\n');
 	buf_free(&line);
 }
@@ -219,7 +219,7 @@ put_text(struct buf *out, const struct roster *r, const struct config *c, const 
 		return -1;
 	if (r->auths.count) {
 		buf_putc(out, '\n');
-		put_summary(out, r, c, look);
+		put_summary(out, r, c);
 	}
 	return put_skipped(out, &r->auths, c, look);
 }

@@ -217,15 +217,15 @@ put_dashboard(const struct turn *t, const struct look *look, struct buf *out, ti
 }
 
 static void
-put_line(struct buf *out, const struct look *look, const struct buf *line)
+put_line(struct buf *out, const struct buf *line)
 {
-	look_clip(look, buf_view(line), out);
+	buf_str(out, buf_view(line));
 	buf_putc(out, '\n');
 }
 
 /* A key that was named may be one that cannot serve. */
 static void
-put_unfit(const struct turn *t, const struct look *look, struct buf *out)
+put_unfit(const struct turn *t, struct buf *out)
 {
 	const struct choose_fit *fit = &t->roster.fit[t->rank.chosen];
 	struct buf line = BUF(8192), why = BUF(4096);
@@ -233,7 +233,7 @@ put_unfit(const struct turn *t, const struct look *look, struct buf *out)
 	if (!rank_is_fit(&t->roster.keys[t->rank.chosen], fit)) {
 		standing_reason(&why, fit, clock_wall());
 		buf_printf(&line, _("it cannot serve now (%s); until it can, the next one that is fit does"), why.n ? why.p : "?");
-		put_line(out, look, &line);
+		put_line(out, &line);
 	}
 	buf_free(&line);
 	buf_free(&why);
@@ -254,8 +254,8 @@ put_text(const struct turn *t, const struct look *look, struct buf *out)
 		buf_printf(&line, _("%s stays the active key: %s"), chosen, why.n ? why.p : "?");
 	else
 		buf_printf(&line, _("%s is the active key now: %s"), chosen, why.n ? why.p : "?");
-	put_line(out, look, &line);
-	put_unfit(t, look, out);
+	put_line(out, &line);
+	put_unfit(t, out);
 	for (size_t i = 0; i < t->written_count; i++) {
 		const struct written *w = &t->written[i];
 
@@ -263,16 +263,16 @@ put_text(const struct turn *t, const struct look *look, struct buf *out)
 			continue;
 		buf_reset(&line);
 		buf_printf(&line, w->did.changed ? _("written into %s") : _("%s has it already"), w->path);
-		put_line(out, look, &line);
+		put_line(out, &line);
 		if (w->did.closed) {
 			buf_reset(&line);
 			buf_printf(&line, _("others could read %s; it is its owner's alone now"), w->path);
-			put_line(out, look, &line);
+			put_line(out, &line);
 		}
 		if (w->did.login) {
 			buf_reset(&line);
 			buf_puts(&line, _("the Kimi CLI is logged in: until `kimi logout` it does not use this key"));
-			put_line(out, look, &line);
+			put_line(out, &line);
 		}
 	}
 	if (t->c->dry_run && t->c->write_config)
