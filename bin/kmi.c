@@ -38,7 +38,7 @@ static const struct {
 } known[] = {
 	{ "proxy", N_("start the proxy in the background") },
 	{ "proxy-stop", N_("stop it; running answers are finished") },
-	{ "proxy-restart", N_("stop it and start it again") },
+	{ "proxy-restart", N_("start it anew; no client is refused") },
 	{ "proxy-logs", N_("what it said") },
 	{ "proxy install", N_("let systemd start it; proxy uninstall takes that back") },
 	{ "status", N_("how things stand, on one page") },

@@ -909,7 +909,7 @@ const struct text_entry text_ru[] = {
 	{ "type %s or %s", { "наберите %s или %s" } },
 	{ "start the proxy in the background", { "запустить прокси в фоне" } },
 	{ "stop it; running answers are finished", { "остановить его; начатые ответы будут закончены" } },
-	{ "stop it and start it again", { "остановить и запустить снова" } },
+	{ "start it anew; no client is refused", { "запустить заново; ни один клиент не получит отказа" } },
 	{ "what it said", { "его сообщения" } },
 	{ "let systemd start it; proxy uninstall takes that back",
 	  { "запускать его через systemd; proxy uninstall отменяет" } },
