@@ -304,11 +304,20 @@ read_config(struct auth *key, const char *path, const struct config *c, struct f
 {
 	struct buf text = BUF(KEY_FILE_MAX + 1);
 	struct keyfile k = { 0 };
+	struct fail why;
 	int rc = -1;
 
 	*key = (struct auth){ .format = KEY_TOML };
-	if (file_read(path, KEY_FILE_MAX, &text, NULL, f) < 0 || keyfile_parse(&k, KEY_TOML, buf_view(&text), NULL, f) < 0)
+	if (file_read(path, KEY_FILE_MAX, &text, NULL, f) < 0)
 		goto out;
+	if (keyfile_parse(&k, KEY_TOML, buf_view(&text), NULL, &why) < 0) {
+		fail_set(f, why.kind, "%s: %s", path, why.text);
+		if (client_config_has_login(buf_view(&text)))
+			fail_hint(f, "the Kimi CLI is logged in there: without a key nobody can be asked; kmi rotate writes one");
+		else
+			fail_hint(f, "mend the file; kmi rotate writes a key of the pool into it");
+		goto out;
+	}
 	digest_short(str_from(keyfile_key(&k)), key->hash);
 	key->path = strdup(path);
 	key->provider = keyfile_provider(&k) ? strdup(keyfile_provider(&k)) : NULL;
