@@ -286,11 +286,14 @@ find_place(struct connection *k, struct exchange *x, struct place *p)
 	return false;
 }
 
-/* `OPTIONS *` goes nowhere: it is how kmi's own tools ask whether somebody is there. */
+/*
+ * `OPTIONS *` goes nowhere: it is how kmi's own tools ask whether somebody is there. They bring no token; who does may be
+ * trying it out.
+ */
 static bool
 is_ping(const struct request *r)
 {
-	return str_is(r->method, "OPTIONS") && str_is(r->path, "*");
+	return str_is(r->method, "OPTIONS") && str_is(r->path, "*") && !access_is_guess(r);
 }
 
 /*

@@ -54,8 +54,12 @@ for t in threads: t.join()
 P
 knock() { timeout 100 python3 "$D/knock.py" "$PORT" "$@" | sed 's/ *$//'; }
 pool_start KMI_DRY_RUN=1 KMI_PROXY_TOKEN=fake-token-1
-is "$(for i in 1 2 3 4 5 6 7 8; do knock wrong-$i; done | tr '\n' ' ')" "401 0 401 0 401 0 401 0 401 0 401 1 401 2 401 4 " \
-	"five wrong tokens are answered at once, then after 1, 2, 4 s"
+ping() { curl -s -m 10 -X OPTIONS --request-target '*' -o /dev/null -w '%{http_code}' "http://127.0.0.1:$PORT/" "$@"; }
+before=$(trace_lines)
+is "$(ping) $(ping -H 'Authorization: Bearer wrong-0')" "401 401" "OPTIONS * tells nobody more than that somebody is there"
+trace_wait $((before + 1)); is "$(trace_lines)" $((before + 1)) "and is no way to try tokens out without a trace"
+is "$(for i in 1 2 3 4 5 6 7; do knock wrong-$i; done | tr '\n' ' ')" "401 0 401 0 401 0 401 0 401 1 401 2 401 4 " \
+	"with that one, five wrong tokens are answered at once, then after 1, 2, 4 s"
 knock wrong-9 >"$D/slow" &
 W=$!
 sleep 0.5
