@@ -39,32 +39,36 @@ fake_script '[{"do": {"close_after": true}}]'	# each request asks for the name a
 asked() { chat; is "$CODE" 200 "$1"; }
 replace() { printf '%s\n' "$2" >"$1.new" && mv "$1.new" "$1" && sleep 1.6; }
 
-# ---- names
+# ---- names: the handler is there before the file is replaced, and has not asked yet
 echo 'nameserver 127.0.0.53' >/etc/resolv.conf
 serve_names 127.0.0.53
 pool_start
 asked "resolv.conf names a server"
+pool_stop
 kill $NAMES
 serve_names 127.0.0.54
+pool_start
 replace /etc/resolv.conf 'nameserver 127.0.0.54'
 asked "another resolv.conf in its place names another"
-ln -s /run/systemd/resolve/stub-resolv.conf /etc/resolv.link
-echo 'nameserver 127.0.0.54' >/run/systemd/resolve/stub-resolv.conf
-mv /etc/resolv.link /etc/resolv.conf; sleep 1.6
-asked "as systemd-resolved has it"
-kill $NAMES
-serve_names 127.0.0.55
-replace /run/systemd/resolve/stub-resolv.conf 'nameserver 127.0.0.55'
-asked "which it replaces"
+pool_stop
+echo 'nameserver 127.0.0.53' >/run/systemd/resolve/stub-resolv.conf
+ln -sf /run/systemd/resolve/stub-resolv.conf /etc/resolv.conf
+pool_start
+replace /run/systemd/resolve/stub-resolv.conf 'nameserver 127.0.0.54'
+asked "as systemd-resolved has it, which replaces it"
+pool_stop
 kill $NAMES
 rm /etc/resolv.conf
+pool_start
 replace /etc/hosts '127.0.0.1 localhost upstream.test'
-asked "no server, but /etc/hosts"
+asked "no server, but another /etc/hosts"
 pool_stop
 
 # ---- trust
-cp "$D/certs/up.pem" "$HOME/ca.pem"
-pool_start KMI_UPSTREAM_CA_FILE="$HOME/ca.pem"
+home=$(mktemp -d "${TMPDIR:-/tmp}/kmi-home.XXXXXX")	# not below the folder around that of the keys
+trap 'rm -rf "$home"; cleanup' EXIT
+cp "$D/certs/up.pem" "$home/ca.pem"
+pool_start HOME="$home" KMI_UPSTREAM_CA_FILE="$home/ca.pem"
 asked "KMI_UPSTREAM_CA_FILE in a home"
 kill "$FAKE"; wait "$FAKE" 2>/dev/null
 python3 "$root/tests/tools/fakekimi.py" --cert "$D/certs/other.pem" --key "$D/certs/other.key" --record "$D/rec" --script "$D/script.json" \
@@ -73,12 +77,12 @@ FAKE=$!
 started+=($FAKE)
 until_true 10 test -s "$D/port2"
 chat; is "$CODE" 502 "another certificate is not trusted"
-replace "$HOME/ca.pem" "$(cat "$D/certs/other.pem")"
+replace "$home/ca.pem" "$(cat "$D/certs/other.pem")"
 kmi="$BIN/kmi"; "$kmi" unlock --all >/dev/null
 asked "until the file in its place says so"
 pool_stop
 mkdir "$D/trusted" && cp "$D/certs/other.pem" "$D/trusted/" && openssl rehash "$D/trusted"
-for v in SSL_CERT_FILE="$D/certs/other.pem" CURL_CA_BUNDLE="$HOME/ca.pem" SSL_CERT_DIR="$D/trusted"; do
+for v in SSL_CERT_FILE="$D/certs/other.pem" CURL_CA_BUNDLE="$home/ca.pem" SSL_CERT_DIR="$D/trusted"; do
 	pool_start "$v" KMI_UPSTREAM_CA_FILE=
 	asked "${v%%=*}"
 	pool_stop
