@@ -107,17 +107,30 @@ be_pool(const struct passed *passed, int count, int ready_fd, const struct confi
 	return end == POOL_RENEWED ? begin_anew(self, passed, count, again, f) : 0;
 }
 
+/* A process a connection: every client is told that it does not work, and the log what is wrong, once a minute. */
 static int
-serve_one(const struct config *c, struct fail *f)
+refuse_one(const struct config *c, const struct fail *why)
+{
+	if (event_due(c, why->text)) {
+		program_fail(NAME, why);
+		event_log(c, EVENT_ERROR, why->text, NULL);
+	}
+	serve_unconfigured(c, 0, 1);
+	return fail_exit_code(why->kind);
+}
+
+static int
+serve_one(const struct config *c)
 {
 	struct sigaction term = { .sa_handler = on_term };
+	struct fail f = { 0 };
 	struct serve s;
 
 	finish_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (finish_fd >= 0)
 		sigaction(SIGTERM, &term, NULL);
-	if (wire_global(f) < 0 || serve_open(&s, c, f) < 0)
-		return -1;
+	if (wire_global(&f) < 0 || serve_open(&s, c, &f) < 0)
+		return refuse_one(c, &f);
 	serve_connection(&s, 0, 1, finish_fd, SERVE_SUPERVISED);
 	serve_close(&s);
 	return 0;
@@ -130,20 +143,15 @@ pass_over(const struct fail *why, void *arg)
 	(void)arg;
 }
 
-/* A process a connection: every client is told that it does not work, and the log what is wrong, once a minute. */
 static int
 serve_misconfigured(const struct fail *why)
 {
 	struct config c;
-	int code = fail_exit_code(why->kind);
+	int code;
 
 	if (config_load_around(&c, NULL, pass_over, NULL, NULL) < 0)
 		return program_fail(NAME, why);
-	if (event_due(&c, why->text)) {
-		program_fail(NAME, why);
-		event_log(&c, EVENT_ERROR, why->text, NULL);
-	}
-	serve_unconfigured(&c, 0, 1);
+	code = refuse_one(&c, why);
 	config_free(&c);
 	return code;
 }
@@ -171,7 +179,7 @@ main(int argc, char **argv)
 	struct passed passed[PASSED_MAX];
 	struct config c;
 	long long ready_fd = -1;
-	int opt, count, rc;
+	int opt, count, code = 0;
 
 	program_start();
 	program_leave_client_alone();
@@ -194,7 +202,10 @@ main(int argc, char **argv)
 	count = passed_find(passed);
 	if (!count && isatty(0))
 		return program_usage(NAME, "stdin is a terminal, not a connection; to start the proxy: kmi proxy");
-	rc = count ? be_pool(passed, count, (int)ready_fd, &c, argv, &f) : serve_one(&c, &f);
+	if (!count)
+		code = serve_one(&c);
+	else if (be_pool(passed, count, (int)ready_fd, &c, argv, &f) < 0)
+		code = program_fail(NAME, &f);
 	config_free(&c);
-	return rc < 0 ? program_fail(NAME, &f) : 0;
+	return code;
 }

@@ -131,4 +131,11 @@ timeout 10 cat <&3 >"$D/raw"; exec 3>&-
 is "$(head -c 12 "$D/raw") $(grep -c RETRY_MAX "$D/raw")" "HTTP/1.1 503 0" "stderr is the client (inetd): he gets the answer and nothing else"
 is "$(jq -r .message "$D/state/logs/kmi.log" | grep -c 'KMI_PROXY_RETRY_MAX is "many"')" 1 "the log of events has it"
 each_stop
+
+# right settings, but what they name is gone
+each_start KMI_UPSTREAM_CA_FILE="$D/none.pem"
+for i in 1 2 3; do ask /models; codes="${codes:-}$CODE $(echo "$BODY" | jq -r .error.code) "; done
+is "$codes" "503 not_configured 503 not_configured 503 not_configured " "what a setting names is gone: the client is told"
+is "$(grep -c . "$D/each.err") $(grep -c 'error: KMI_UPSTREAM_CA_FILE' "$D/each.err")" "1 1" "and the log, once"
+each_stop
 finish
