@@ -441,6 +441,20 @@ load_free(struct load *l)
 	free(l->named_path);
 }
 
+/* What comes by another setting comes from where that does. */
+static int
+same_origin(struct config *c, const char *name, const char *by, struct fail *f)
+{
+	const struct config_origin *from = &c->origins[config_find(by)];
+	struct config_origin *to = &c->origins[config_find(name)];
+
+	to->source = from->source;
+	to->line = from->line;
+	free(to->file);
+	to->file = from->file ? strdup(from->file) : NULL;
+	return from->file && !to->file ? fail_memory(f) : 0;
+}
+
 /* The token from its file, as a supervisor hands secrets on: with blanks and a newline at its ends, perhaps. */
 static int
 read_token(struct config *c, struct fail *f)
@@ -466,7 +480,7 @@ read_token(struct config *c, struct fail *f)
 	else if (setting_set(c, token, trimmed.p, &why) < 0)
 		fail_set(f, FAIL_USAGE, "KMI_PROXY_TOKEN_FILE: what %s holds is no token: visible ASCII without blanks", c->proxy_token_file);
 	else
-		rc = 0;
+		rc = same_origin(c, "PROXY_TOKEN", "PROXY_TOKEN_FILE", f);
 out:
 	buf_wipe(&text);
 	buf_wipe(&trimmed);

@@ -83,6 +83,12 @@ for args in '' --json PROXY_TOKEN --explain; do
 	config KMI_PROXY_TOKEN=sk-fake-proxy-token -- $args
 	ok "no token in kmi-config $args" hasnt "$out$err" fake
 done
+echo sk-fake-proxy-token >token && chmod 600 token
+printf 'KMI_PROXY_TOKEN=\n\nKMI_PROXY_TOKEN_FILE=token\n' >.env
+config -- --json
+ok 'a token from a file: masked, and from where that is named' eq "$(json "[s['KMI_PROXY_TOKEN'][x] for x in ('value', 'source', 'file', 'line')]")" \
+    "['***', '.env', '.env', 3]"
+rm token .env
 config KMI_PROXY_TOKEN='sk-fake proxy' --
 ok 'nor in an error' eq "$code $(printf '%s' "$err" | grep -c fake)" '2 0'
 config KMI_UPSTREAM_BASE_URL=https://u:sk-fake@h/ --
