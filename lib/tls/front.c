@@ -163,7 +163,7 @@ be_child(struct front *fr, int fd)
 		be_silent();
 	if (client_narrow(fr->config, &f) < 0) {
 		program_warn(CLIENT_PROGRAM, "a connection was dropped: %s", f.text);
-		_exit(1);
+		_exit(SAID_EXIT);
 	}
 	well = client_serve(fd, &p, fr->credential, fr->sessions, &fr->backend,
 	    fr->children < fr->max / 2 ? CLIENT_HANDSHAKE_MS : CLIENT_HURRY_MS);
