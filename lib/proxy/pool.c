@@ -74,12 +74,12 @@ struct pool {
 #define EVENT_SIGNAL (-1)
 #define EVENT_LISTEN (-2)
 
-static void
+static int
 watch(struct pool *p, int fd, int what)
 {
 	struct epoll_event ev = { .events = EPOLLIN, .data.u64 = (uint64_t)(int64_t)what };
 
-	epoll_ctl(p->epoll, EPOLL_CTL_ADD, fd, &ev);
+	return epoll_ctl(p->epoll, EPOLL_CTL_ADD, fd, &ev);
 }
 
 /* Once: a connection that waits for a handler to accept it is no news. */
@@ -284,7 +284,9 @@ forget(struct pool *p, int i)
 	if (!h->busy)
 		drop_from_idle(p, i);
 	settle_offer(p, h);
-	close(h->channel);	/* also takes it out of epoll */
+	/* By itself it is forgotten there only when the last copy is closed, and one just forked has one for a moment. */
+	epoll_ctl(p->epoll, EPOLL_CTL_DEL, h->channel, NULL);
+	close(h->channel);
 	*h = (struct handler){ .channel = -1, .offered = -1, .below = -1 };
 	p->free_places[p->free_count++] = i;
 	p->count--;
@@ -303,7 +305,8 @@ fork_handler(struct pool *p)
 		return -1;
 	if (p->count == 0)
 		p->ground = narrow_ground(HANDLER, p->config);
-	pid = fork();
+	i = p->free_places[p->free_count - 1];
+	pid = watch(p, pair[0], i) < 0 ? -1 : fork();
 	if (pid < 0) {
 		close(pair[0]);
 		close(pair[1]);
@@ -314,10 +317,9 @@ fork_handler(struct pool *p)
 		be_handler(p, pair[1]);
 	}
 	close(pair[1]);
-	i = p->free_places[--p->free_count];
+	p->free_count--;
 	p->handlers[i] = (struct handler){ .pid = pid, .channel = pair[0], .offered = -1, .below = -1 };
 	p->count++;
-	watch(p, pair[0], i);
 	push_idle(p, i);
 	return 0;
 }
@@ -669,14 +671,11 @@ tell_cap(const struct pool *p)
 	    handlers, "hint", "raise the limit of open files (ulimit -n, LimitNOFILE=)", NULL);
 }
 
-int
-pool_run(const struct pool_listener *listeners, int count, int ready_fd, const struct config *c, enum pool_end *end,
-    struct fail *f)
+/* Everything but the first handler. What it has made is there also after a failure. */
+static int
+prepare(struct pool *p, struct fail *f)
 {
-	struct pool p = { .config = c, .listeners = listeners, .listener_count = count, .epoll = -1, .signals = -1,
-		.idle_top = -1, .max = make_descriptors((int)c->proxy_max_connections) };
 	sigset_t mine;
-	int rc = -1;
 
 	sigemptyset(&mine);
 	sigaddset(&mine, SIGCHLD);
@@ -685,32 +684,37 @@ pool_run(const struct pool_listener *listeners, int count, int ready_fd, const s
 	sigaddset(&mine, SIGUSR2);
 	if (!program_has_terminal())
 		sigaddset(&mine, SIGHUP);
-	sigprocmask(SIG_BLOCK, &mine, &p.old_mask);
-	p.handlers = calloc((size_t)p.max, sizeof(*p.handlers));
-	p.free_places = calloc((size_t)p.max, sizeof(*p.free_places));
-	p.epoll = epoll_create1(EPOLL_CLOEXEC);
-	p.signals = signalfd(-1, &mine, SFD_CLOEXEC | SFD_NONBLOCK);
-	if (!p.handlers || !p.free_places) {
-		fail_memory(f);
-		goto out;
+	sigprocmask(SIG_BLOCK, &mine, &p->old_mask);
+	p->handlers = calloc((size_t)p->max, sizeof(*p->handlers));
+	p->free_places = calloc((size_t)p->max, sizeof(*p->free_places));
+	if (!p->handlers || !p->free_places)
+		return fail_memory(f);
+	for (int i = p->max; i > 0; i--)
+		p->free_places[p->free_count++] = i - 1;
+	p->epoll = epoll_create1(EPOLL_CLOEXEC);
+	p->signals = signalfd(-1, &mine, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (p->epoll < 0 || p->signals < 0 || watch(p, p->signals, EVENT_SIGNAL) < 0)
+		return fail_sys(f, "prepare the pool");
+	for (int i = 0; i < p->listener_count; i++) {
+		int fd = p->listeners[i].fd;
+
+		if (fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK) < 0 || watch(p, fd, EVENT_LISTEN - i) < 0)
+			return fail_sys(f, "prepare the listening socket");
 	}
-	if (p.epoll < 0 || p.signals < 0) {
-		fail_sys(f, "prepare the pool");
-		goto out;
-	}
-	for (int i = 0; i < count; i++)
-		if (fcntl(listeners[i].fd, F_SETFL, fcntl(listeners[i].fd, F_GETFL) | O_NONBLOCK) < 0) {
-			fail_sys(f, "prepare the listening socket");
-			goto out;
-		}
-	for (int i = p.max; i > 0; i--)
-		p.free_places[p.free_count++] = i - 1;
-	if (wire_global(f) < 0)
+	return wire_global(f);
+}
+
+int
+pool_run(const struct pool_listener *listeners, int count, int ready_fd, const struct config *c, enum pool_end *end,
+    struct fail *f)
+{
+	struct pool p = { .config = c, .listeners = listeners, .listener_count = count, .epoll = -1, .signals = -1,
+		.idle_top = -1, .max = make_descriptors((int)c->proxy_max_connections) };
+	int rc = prepare(&p, f);
+
+	if (rc < 0)
 		goto out;
 	tell_cap(&p);
-	watch(&p, p.signals, EVENT_SIGNAL);
-	for (int i = 0; i < count; i++)
-		watch(&p, listeners[i].fd, EVENT_LISTEN - i);
 	accept_some_more(&p, true);
 	notify_systemd("READY=1");
 	notify_fd(ready_fd);
@@ -720,7 +724,6 @@ pool_run(const struct pool_listener *listeners, int count, int ready_fd, const s
 		wait_for_the_last(&p);
 	else
 		notify_systemd("RELOADING=1");
-	rc = 0;
 out:
 	if (p.epoll >= 0)
 		close(p.epoll);
