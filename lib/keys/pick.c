@@ -317,7 +317,7 @@ put_reasons(struct buf *to, const struct choose_key *keys, const struct choose_f
 		json_key(&o, "status");
 		json_put_cstr(&o, fitness_name(fit[i].fitness));
 		json_key(&o, "reason");
-		json_put_cstr(&o, fit[i].reason);
+		json_put_cstr(&o, *fit[i].reason ? fit[i].reason : NULL);
 		json_key(&o, "until");
 		json_put_time(&o, fit[i].until == TIME_NEVER ? 0 : fit[i].until);
 		json_close(&o, '}');
