@@ -17,8 +17,6 @@
 #include "show/look.h"
 
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 #define NAME "kmi-doctor"

@@ -10,10 +10,8 @@
  */
 #include "base/bind.h"
 #include "base/program.h"
-#include "base/text.h"
 
 #include <signal.h>
-#include <string.h>
 #include <unistd.h>
 
 #define NAME "kmi-listen"

@@ -12,7 +12,6 @@
 #include "base/text.h"
 #include "books/events.h"
 
-#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>

@@ -4,7 +4,6 @@
 #include "base/file.h"
 #include "base/peer.h"
 
-#include <errno.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>

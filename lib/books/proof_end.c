@@ -5,7 +5,6 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 
 int
 proof_end_open(struct proof_end *e, const char *state_dir, struct fail *f)

@@ -2,7 +2,6 @@
 
 #include "base/clock.h"
 
-#include <stdio.h>
 #include <string.h>
 
 /* "10m" and the like: so long ago. */

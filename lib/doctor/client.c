@@ -5,10 +5,8 @@
 #include "keys/client_config.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 enum way { WAY_HERE, WAY_NOWHERE, WAY_PAST };
 

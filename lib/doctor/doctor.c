@@ -3,7 +3,6 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 void
 doctor_found(struct doctor *d, enum finding_level level, const char *fmt, ...)

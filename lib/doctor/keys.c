@@ -3,7 +3,6 @@
 #include "show/standing.h"
 
 #include <grp.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 

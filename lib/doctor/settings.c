@@ -1,6 +1,5 @@
 #include "doctor/doctor.h"
 
-#include <string.h>
 
 static void
 check_mode(struct doctor *d)

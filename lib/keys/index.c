@@ -2,7 +2,6 @@
 
 #include "keys/health.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>

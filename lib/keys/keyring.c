@@ -6,7 +6,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
 
 #define LOCK_WAIT_MS 2000	/* a stopped process must not stop the others: after this, on without books */

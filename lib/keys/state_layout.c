@@ -3,7 +3,6 @@
 #include "base/clock.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define TIME_WIDTH (CLOCK_ISO_SIZE + 1)		/* the quotes, and no NUL */

@@ -4,7 +4,6 @@
 #include "base/digest.h"
 #include "base/kept_words.h"
 #include "base/secret.h"
-#include "books/events.h"
 #include "books/prompt.h"
 #include "keys/answer.h"
 #include "keys/booking.h"

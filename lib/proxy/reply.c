@@ -2,7 +2,6 @@
 
 #include "base/json.h"
 
-#include <string.h>
 
 const char *
 reply_reason(int status)

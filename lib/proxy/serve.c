@@ -18,7 +18,6 @@
 #include "proxy/request.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define HEAD_MS 30000		/* a head must be complete by then */

@@ -6,7 +6,6 @@
 
 #include <curl/curl.h>
 #include <dlfcn.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
