@@ -271,6 +271,15 @@ say_started(const struct config *c, pid_t pid)
 	program_say("  stop it   kmi proxy-stop\n");
 }
 
+/* Nothing can be written to the state folder. */
+static int
+fail_folder(struct fail *f)
+{
+	if (f->kind == FAIL_SYSTEM && !f->hint[0])
+		fail_hint(f, "make room or give leave there, or name another folder in KMI_STATE_DIR");
+	return program_fail(name, f);
+}
+
 static int
 keep_pid(pid_t pid, struct fail *f)
 {
@@ -316,20 +325,28 @@ start_in_background(const struct config *c, const struct sockets *s)
 	}
 	if (keep_pid(pid, &f) < 0) {
 		kill(pid, SIGTERM);
-		return program_fail(name, &f);
+		return fail_folder(&f);
 	}
 	event_audit(c, "proxy_start", "listen", c->proxy_listen, "mode", c->dry_run ? "dry_run" : "live", NULL);
 	say_started(c, pid);
 	return 0;
 }
 
-/* Who starts or restarts it does so alone; the lock ends with this process, or when it becomes the server. */
+/*
+ * Who starts or restarts it does so alone; the lock ends with this process, or when it becomes the server. Who stays in front
+ * can be stopped without a pid file, so a folder that cannot be written is no reason not to serve.
+ */
 static int
-be_alone(void)
+be_alone(bool foreground)
 {
 	struct fail f;
 
-	return file_mkdirs(paths.logs, &f) < 0 || file_lock(paths.lock, ANSWER_MS, &f) < 0 ? program_fail(name, &f) : 0;
+	if (file_mkdirs(paths.logs, &f) >= 0 && file_lock(paths.lock, ANSWER_MS, &f) >= 0)
+		return 0;
+	if (!foreground || f.kind != FAIL_SYSTEM)
+		return fail_folder(&f);
+	program_warn(name, "%s", f.text);
+	return 0;
 }
 
 /* Whoever starts it with other settings than it has does not get what he asks for, and should know. */
@@ -575,7 +592,7 @@ act(const struct config *c, const struct choices *o)
 		return stop(c, o->force);
 	if (strcmp(verb, "logs") == 0)
 		return logs(o);
-	if ((code = be_alone()))
+	if ((code = be_alone(o->foreground)))
 		return code;
 	if (strcmp(verb, "restart") == 0)
 		return restart(c, o);

@@ -12,9 +12,11 @@
 #define ENVIRONMENT_MAX (2u << 20)
 #define VARIABLES_MAX 4096
 
-/* What the tools speak of. Where it listens is the superserver's affair. */
+/* What the tools speak of. */
 static const char *const told[] = { "DRY_RUN", "AUTO_ROTATE_ALLOWED", "AUTHS_DIR", "STATE_DIR", "UPSTREAM_BASE_URL",
-	"PROXY_BASE_PATH", "ROTATE_STRATEGY", "ROTATE_INCLUDE_WARN", "REQUIRE_USAGE_BEFORE_REQUEST" };
+	"PROXY_BASE_PATH", "ROTATE_STRATEGY", "ROTATE_INCLUDE_WARN", "REQUIRE_USAGE_BEFORE_REQUEST",
+	"PROXY_LISTEN" };
+#define WHERE 1		/* of them the last: where a superserver listens is its own affair */
 
 static bool
 is_ours(pid_t pid)
@@ -61,12 +63,14 @@ is_same(const struct config *a, const struct config *b, size_t i)
 }
 
 static void
-compare(struct running *r, const struct config *here, const struct config *there)
+compare(struct running *r, const struct config *here, const struct config *there, bool embedded)
 {
+	size_t count = sizeof(told) / sizeof(*told) - (embedded ? 0 : WHERE);
+
 	r->known = true;
 	r->dry_run = there->dry_run;
 	r->auto_rotate_allowed = there->auto_rotate_allowed;
-	for (size_t i = 0, n = 0; i < sizeof(told) / sizeof(*told); i++) {
+	for (size_t i = 0, n = 0; i < count; i++) {
 		int at = config_find(told[i]);
 
 		if (at >= 0 && !is_same(here, there, (size_t)at) && n < sizeof(r->differs))
@@ -79,13 +83,13 @@ compare(struct running *r, const struct config *here, const struct config *there
 
 /* In the child, which is in nobody's way. */
 static void
-look_from_there(struct running *r, const struct config *here, pid_t pid)
+look_from_there(struct running *r, const struct config *here, const struct superserver *by)
 {
 	struct buf text = BUF(ENVIRONMENT_MAX);
 	struct config there;
 
-	if (stand_there(pid, &text) == 0 && config_load(&there, NULL, NULL) == 0) {
-		compare(r, here, &there);
+	if (stand_there(by->pid, &text) == 0 && config_load(&there, NULL, NULL) == 0) {
+		compare(r, here, &there, by->kind == SUPERSERVER_EMBEDDED);
 		config_free(&there);
 	}
 	buf_wipe(&text);
@@ -104,7 +108,7 @@ running_find(struct running *r, const struct config *here, const struct superser
 		return;
 	child = fork();
 	if (child == 0) {
-		look_from_there(&found, here, by->pid);
+		look_from_there(&found, here, by);
 		_exit(write(fds[1], &found, sizeof(found)) == sizeof(found) ? 0 : 1);
 	}
 	close(fds[1]);

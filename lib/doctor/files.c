@@ -81,6 +81,7 @@ check_owner(struct doctor *d)
 /* What is wrong with the files in the state folder, one of a kind by name. */
 struct strays {
 	uid_t owner;		/* of the folder: who runs the proxy */
+	bool closed;		/* the folder: then nothing in it is open */
 	size_t seen, open, foreign, barred;
 	char *first_open, *first_foreign, *first_barred;
 };
@@ -97,7 +98,7 @@ look_at_file(struct strays *s, const char *path, const struct stat *st)
 {
 	int wanted = S_ISDIR(st->st_mode) ? R_OK | W_OK | X_OK : R_OK | W_OK;
 
-	if (st->st_mode & 077)
+	if (!s->closed && st->st_mode & 077)
 		note_stray(&s->open, &s->first_open, path);
 	if (st->st_uid != s->owner)
 		note_stray(&s->foreign, &s->first_foreign, path);
@@ -138,6 +139,7 @@ check_modes(struct doctor *d)
 	if (stat(folder, &st) < 0)
 		return;
 	s.owner = st.st_uid;
+	s.closed = !(st.st_mode & 077);
 	look_through(&s, folder, true);
 	if (!s.seen)
 		return;		/* not ours to look into: told elsewhere */

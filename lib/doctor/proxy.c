@@ -46,8 +46,8 @@ check_settings(struct doctor *d, const struct superserver *s)
 	struct running r;
 
 	running_find(&r, d->config, s);
-	if (!*r.differs)
-		return;
+	if (d->refused || !*r.differs)
+		return;		/* refused: the settings of here are not the whole truth */
 	doctor_found(d, FINDING_WARN, "the proxy was started with other settings than those of here: %s", r.differs);
 	if (*r.state_dir)
 		doctor_remedy(d, "KMI_STATE_DIR=%s kmi proxy-stop stops it", r.state_dir);

@@ -51,6 +51,8 @@ is "$(cd / && "$BIN/kmi" status --json | jq -r '.mode + " " + .alerts[0].message
 	"live the proxy was started with other settings than those of here: KMI_DRY_RUN, KMI_UPSTREAM_BASE_URL" \
 	"files are read where the proxy stands"
 rm "$D/kmi.config.toml"
+KMI_PROXY_LISTEN=127.0.0.1:1 kmi proxy
+has "$(cat "$D/err")" "KMI_PROXY_LISTEN" "nor is another address told as the one where it listens"
 kmi proxy-restart
 old=$(cat "$D/state/proxy.pid")
 kmi proxy-restart; is $? 0 "restarted"
@@ -125,4 +127,17 @@ kmi doctor
 ask /models; fake_wait 1
 is "$CODE $(fake_count)" "200 1" "and the upstream was asked once, by the client"
 kmi proxy-stop
+
+# A state folder that cannot be made: in the background nobody could stop it, in front it serves without books.
+export KMI_STATE_DIR=$D/file/state
+: >"$D/file"
+kmi proxy; is $? 1 "no state folder: not in the background"
+has "$(cat "$D/err")" "KMI_STATE_DIR" "the remedy is said"
+"$BIN/kmi" proxy --foreground >"$D/out" 2>"$D/err" &
+front=$!
+started+=("$front")
+until_true 5 eval 'ask /models; [ "$CODE" = 200 ]'
+is "$CODE" 200 "but in front"
+has "$(cat "$D/err")" "warning: create folder" "which is said"
+kill "$front"; wait "$front" 2>/dev/null
 finish

@@ -132,7 +132,10 @@ printf 'theme = "dark"\n' >"$HOME/.kimi/config.toml"
 has "$(KIMI_BASE_URL='' kmi doctor | tr -s ' \n' ' ')" "names no provider of Kimi" "a config without a provider"
 rm "$HOME/.kimi/config.toml"
 chmod 644 "$D/state/state.json" "$D/state/trace/trace.jsonl"
-want_code=0 breaks "Books that others may read" '`chmod 644` on `state.json` and the trace.' "2 files of the state folder may be read or written by others" "chmod -R go= "
+ok "in a closed folder no file is open" eval '! kmi doctor | grep -q "read or written by others"'
+chmod 755 "$D/state" "$D/state/trace"
+want_code=0 breaks "Books that others may read" '`chmod 755` on the state folder, `chmod 644` on `state.json` and the trace.' "3 files of the state folder may be read or written by others" "chmod -R go= "
+chmod 700 "$D/state" "$D/state/trace"
 chmod 600 "$D/state/state.json" "$D/state/trace/trace.jsonl"
 if [ "$(id -u)" = 0 ]; then
 	chown 65534 "$D/state/state.json.lock"

@@ -1,6 +1,7 @@
 #!/bin/bash
 # Builds the Debian package, boots a real systemd over a throw-away copy of this machine with it, and runs inside.sh there.
-# KMI_BOOT_ROOT names another tree to boot (it needs curl, jq, openssl and python3), KMI_BURST how many connections are a burst.
+# KMI_BOOT_ROOT names another tree to boot (it needs curl, jq, openssl, python3, dbus and libpam-systemd), KMI_BURST how many
+# connections are a burst.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 build=${BUILD:-build}
