@@ -264,8 +264,8 @@ say_made(const struct order *o)
 	program_say("  key          %s, which stays here\n", o->key);
 	for (int i = 0; i < o->count; i++)
 		printf("  %-12s %s\n", i ? "" : _("valid for"), o->names[i]);
-	program_say("\nSet them, in ~/.kmi/kmi.config.toml or as variables:\n");
-	printf("    KMI_PROXY_TLS_CERT=%s\n    KMI_PROXY_TLS_KEY=%s\n", o->cert, o->key);
+	program_say("\nSet them in ~/.kmi/kmi.config.toml (variables: KMI_ before, all capitals):\n");
+	printf("    proxy_tls_cert = \"%s\"\n    proxy_tls_key = \"%s\"\n", o->cert, o->key);
 	program_say("Give each client a copy of the certificate, and let it trust that:\n");
 	printf("    SSL_CERT_FILE=cert.pem         (Python, curl)\n    NODE_EXTRA_CA_CERTS=cert.pem   (Node)\n");
 }

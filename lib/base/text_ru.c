@@ -733,9 +733,9 @@ const struct text_entry text_ru[] = {
 	{ "  key          %s, which stays here\n", { "  ключ         %s, он остаётся здесь\n" } },
 	{ "valid for", { "действует для" } },
 	{ "\n"
-	  "Set them, in ~/.kmi/kmi.config.toml or as variables:\n",
+	  "Set them in ~/.kmi/kmi.config.toml (variables: KMI_ before, all capitals):\n",
 	  { "\n"
-	    "Укажите их в ~/.kmi/kmi.config.toml или в переменных:\n" } },
+	    "Укажите их в ~/.kmi/kmi.config.toml (переменные: с KMI_, заглавными):\n" } },
 	{ "Give each client a copy of the certificate, and let it trust that:\n",
 	  { "Дайте каждому клиенту копию сертификата и велите ему доверять:\n" } },
 	{ "--days takes a number from 1 to 36500, but was given '%s'",
