@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define CONCURRENCY_SECONDS 3	/* a slot frees when a request ends: soon */
 
