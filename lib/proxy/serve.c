@@ -44,9 +44,11 @@ int
 serve_open(struct serve *s, const struct config *c, struct fail *f)
 {
 	*s = (struct serve){ .config = c };
-	if (keyring_open(&s->keyring, c, trace_among, f) < 0 || forward_open(&s->forward, c, f) < 0)
-		return -1;
-	return narrow("kmi-handle", c, f);
+	if (keyring_open(&s->keyring, c, trace_among, f) == 0 && forward_open(&s->forward, c, f) == 0 &&
+	    narrow("kmi-handle", c, f) == 0)
+		return 0;
+	serve_close(s);
+	return -1;
 }
 
 void

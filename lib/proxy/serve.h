@@ -22,8 +22,10 @@ struct serve {
 	struct forward forward;
 };
 
+/* -1: nothing is left to close. */
 int serve_open(struct serve *s, const struct config *c, struct fail *f);
 void serve_close(struct serve *s);
+
 /* Who tells where a connection comes from; base/peer.h has the three. */
 enum serve_facts {
 	SERVE_SOCKET,		/* its socket */

@@ -387,7 +387,7 @@ wire_put_back(struct wire *w, bool keep)
 {
 	struct wire_lines *l = w->lines;
 
-	if (!l->now)
+	if (!l || !l->now)
 		return;
 	if (!keep || w->stage != WIRE_READY)
 		hang_up(l, l->now);
