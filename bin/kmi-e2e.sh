@@ -116,6 +116,9 @@ if [ "$(field running <<<"$status")" != true ] || [ "$(field superserver <<<"$st
 	started=1
 fi
 
+# A key of which nothing is known yet stands back while others are healthy, and would take no turn.
+[ "$(setting USAGE_CACHE_SECONDS)" = 0 ] || ours health --quiet >/dev/null 2>&1
+
 listen=$(setting PROXY_LISTEN)
 trust=()
 if [ "$scheme" = https ]; then

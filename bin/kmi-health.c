@@ -416,16 +416,20 @@ show_progress(size_t done, size_t all, void *arg)
 	}
 }
 
+/* Old, or silent about a key that came since. */
 static bool
 is_old(const struct config *c, time_t now)
 {
-	struct health h;
+	struct roster r;
 	struct fail f = { 0 };
 	bool old;
 
-	(void)health_load(&h, c->state_dir, &f);
-	old = h.refreshed_at == 0 || now < h.refreshed_at || now - h.refreshed_at >= c->usage_cache_seconds;
-	health_free(&h);
+	if (roster_load(&r, c, now, &f) < 0)
+		return false;	/* who shows it will tell */
+	old = r.health.refreshed_at == 0 || now < r.health.refreshed_at || now - r.health.refreshed_at >= c->usage_cache_seconds;
+	for (size_t i = 0; i < r.auths.count && !old; i++)
+		old = !r.auths.keys[i].disabled && !health_find(&r.health, r.auths.keys[i].label, r.auths.keys[i].hash);
+	roster_free(&r);
 	return old;
 }
 

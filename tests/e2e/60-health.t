@@ -211,4 +211,19 @@ has "$(cat "$D/err")" "dry run" "and says so"
 printf '{"keys": {"a": nonsense' >"$D/state/health.json"
 kmi health --refresh >/dev/null 2>&1
 is "$? $(jq -r '.keys | length' "$D/state/health.json")" "0 5" "a damaged health.json is written anew"
+
+# a key that came since is asked about without being told to
+kmi health --refresh >/dev/null 2>&1
+keys newcomer
+fake_reset
+kmi health --json >"$D/out" 2>"$D/err"
+ok "a new key: the figures are not young enough" test "$(fake_count)" -gt 0
+is "$(of newcomer left_percent)" 90 "what is left of it is known"
+fake_reset
+kmi health >/dev/null 2>&1
+is "$(fake_count)" 0 "once"
+keys another
+free=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+KMI_PROXY_LISTEN=127.0.0.1:$free timeout 60 kmi e2e -n 2 --pause 0 >/dev/null 2>&1
+is "$(jq .keys.another.left_percent "$D/state/health.json")" 90 "kmi e2e asks about a new key before it counts turns"
 finish
