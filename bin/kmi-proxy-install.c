@@ -3,9 +3,10 @@
  *
  *	kmi-proxy-install install|uninstall [--user|--system] [--pool] [--tls]
  *
- * install puts the units where the manager finds them (when `make install` has not done so), gives the socket the address
- * of KMI_PROXY_LISTEN, enables and starts it, and looks whether it answers. It says what it changed, and changes nothing
- * when all is as wanted. uninstall takes away what install has put, and leaves keys, settings and state.
+ * install puts the units where the manager finds them (when `make install` has not done so), gives the socket
+ * the address of KMI_PROXY_LISTEN, enables and starts it, and looks whether it answers. It says what it
+ * changed, and changes nothing when all is as wanted. uninstall takes away what install has put, and leaves
+ * keys, settings and state.
  */
 #include "base/file.h"
 #include "base/probe.h"
@@ -292,8 +293,8 @@ find_state_folder(struct manager *m, struct fail *f)
 }
 
 /*
- * The sandbox of a machine's service knows no users but its own and root. Where the user at a unix socket counts, it has to
- * know all.
+ * The sandbox of a machine's service knows no users but its own and root. Where the user at a unix socket
+ * counts, it has to know all.
  */
 static void
 find_users(struct manager *m)

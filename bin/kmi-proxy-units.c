@@ -1,6 +1,6 @@
 /*
- * kmi-proxy-units: what kmi proxy, proxy-stop, proxy-restart and proxy-logs do where systemd or s6 runs the proxy. kmi-proxy
- * runs it, under its own name.
+ * kmi-proxy-units: what kmi proxy, proxy-stop, proxy-restart and proxy-logs do where systemd or s6 runs the
+ * proxy. kmi-proxy runs it, under its own name.
  *
  *	kmi-proxy-units start|stop|restart|logs [--lines=N] [--since=SECONDS] [--no-follow]
  *

@@ -333,8 +333,9 @@ start_in_background(const struct config *c, const struct sockets *s)
 }
 
 /*
- * Who starts or restarts it does so alone; the lock ends with this process, or when it becomes the server. Who stays in front
- * can be stopped without a pid file, so a folder that cannot be written is no reason not to serve.
+ * Who starts or restarts it does so alone; the lock ends with this process, or when it becomes the server.
+ * Who stays in front can be stopped without a pid file, so a folder that cannot be written is no reason not
+ * to serve.
  */
 static int
 be_alone(bool foreground)

@@ -5,13 +5,13 @@
  *	kmi tls --check			whether certificate and key can be used, and until when
  *	kmi tls selfsigned ...		a first certificate (kmi-tls-selfsigned)
  *
- * Started by a superserver with a connection on descriptor 0, it serves that one and ends; with a listening socket (0, or 3
- * and up from systemd), a process for each connection.
+ * Started by a superserver with a connection on descriptor 0, it serves that one and ends; with a listening
+ * socket (0, or 3 and up from systemd), a process for each connection.
  *
- * The way of a connection: its addresses are asked for, the handshake made; then a kmi-handle, or a pool of them, gets
- * the plaintext over a unix socket, and is told where it came from. Without KMI_PROXY_TLS_POOL a listening kmi-tls starts the
- * pool itself. The private key is read by the parent and held by nobody else than its forks; a renewed one is taken up
- * with the next connection.
+ * The way of a connection: its addresses are asked for, the handshake made; then a kmi-handle, or a pool of
+ * them, gets the plaintext over a unix socket, and is told where it came from. Without KMI_PROXY_TLS_POOL a
+ * listening kmi-tls starts the pool itself. The private key is read by the parent and held by nobody else
+ * than its forks; a renewed one is taken up with the next connection.
  */
 #include "base/bind.h"
 #include "base/clock.h"

@@ -1,13 +1,14 @@
 /*
- * running: the settings that the proxy was started with, where they are not those of whoever asks. `KMI_DRY_RUN=0 kmi proxy`
- * holds for that proxy alone: a tool in the same shell has other settings, and must not speak of its own as of the proxy's.
+ * running: the settings that the proxy was started with, where they are not those of whoever asks.
+ * `KMI_DRY_RUN=0 kmi proxy` holds for that proxy alone: a tool in the same shell has other settings, and must
+ * not speak of its own as of the proxy's.
  *
  *	running_find(&r, c, &by);
  *	if (r.known) ... r.dry_run ... r.differs
  *
- * Told by the environment and the folder of that process, with which the settings are read once more, by a child of ours.
- * Of our own processes only, and of none that hides (kmi-tls): then nothing is known. A file that was changed since the
- * start is read as it is now.
+ * Told by the environment and the folder of that process, with which the settings are read once more, by a
+ * child of ours. Of our own processes only, and of none that hides (kmi-tls): then nothing is known. A file
+ * that was changed since the start is read as it is now.
  */
 #ifndef KMI_BASE_RUNNING_H
 #define KMI_BASE_RUNNING_H

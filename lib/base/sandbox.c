@@ -115,8 +115,8 @@ limit(int resource, rlim_t most)
 }
 
 /*
- * Root's: since Linux 6.15 either of them opens the environment of every process below /proc, whatever Landlock says. Who has
- * none of them cannot drop one, and need not.
+ * Root's: since Linux 6.15 either of them opens the environment of every process below /proc, whatever
+ * Landlock says. Who has none of them cannot drop one, and need not.
  */
 static void
 drop_sight(void)

@@ -5,8 +5,8 @@
  *	if (superserver_find(&s, c, NULL, &f) < 0) ...
  *	switch (s.kind) ...
  *
- * It is told by facts that cost no program to be run: proxy.pid, who holds the address, what supervises that process,
- * and (when nobody listens) which of our units are enabled.
+ * It is told by facts that cost no program to be run: proxy.pid, who holds the address, what supervises that
+ * process, and (when nobody listens) which of our units are enabled.
  */
 #ifndef KMI_BASE_SUPERSERVER_H
 #define KMI_BASE_SUPERSERVER_H

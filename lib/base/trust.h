@@ -1,9 +1,9 @@
 /*
  * trust: whose certificates are believed when we speak to an upstream.
  *
- * The system's hashed folder, where a lookup costs one file; reading the whole bundle beside it costs a process 15 ms.
- * A bundle is read only when somebody names one: SSL_CERT_FILE or CURL_CA_BUNDLE stand in the place of the folder,
- * SSL_CERT_DIR names another folder, KMI_UPSTREAM_CA_FILE adds to what is there.
+ * The system's hashed folder, where a lookup costs one file; reading the whole bundle beside it costs a
+ * process 15 ms. A bundle is read only when somebody names one: SSL_CERT_FILE or CURL_CA_BUNDLE stand in the
+ * place of the folder, SSL_CERT_DIR names another folder, KMI_UPSTREAM_CA_FILE adds to what is there.
  *
  *	trust_find(&t, config, f);	once a process
  *	trust_set(&t, easy);		each libcurl handle; t must outlive it

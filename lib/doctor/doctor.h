@@ -1,8 +1,8 @@
 /*
  * doctor: what is wrong with a setup, and what to do about it.
  *
- * Each group of checks is one file and one function; it looks, and adds what it found. Nothing is changed by looking.
- * Texts are whole sentences, translated by their format as everywhere.
+ * Each group of checks is one file and one function; it looks, and adds what it found. Nothing is changed by
+ * looking. Texts are whole sentences, translated by their format as everywhere.
  */
 #ifndef KMI_DOCTOR_DOCTOR_H
 #define KMI_DOCTOR_DOCTOR_H

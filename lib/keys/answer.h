@@ -34,8 +34,8 @@ void answer_free(struct answer_error *e);
 
 /*
  * When to come back, as a header value says it: seconds from now (a fraction counts up), a Unix time in
- * seconds or milliseconds, an HTTP date, RFC 3339. 0 is "now", taken as one second from now. -1 for anything else: negative,
- * long past, over a year away, junk.
+ * seconds or milliseconds, an HTTP date, RFC 3339. 0 is "now", taken as one second from now. -1 for anything
+ * else: negative, long past, over a year away, junk.
  */
 int answer_hint(struct str value, time_t now, time_t *out);
 int answer_hint_ms(struct str value, time_t now, time_t *out);

@@ -44,8 +44,8 @@ boot_id(char out[BOOT_SIZE])
 }
 
 /*
- * Whether the ring's times are not of this run of the clock. Within a minute `last` may only be somebody who read the
- * clock after us and got the lock before us, so there the name of the boot decides.
+ * Whether the ring's times are not of this run of the clock. Within a minute `last` may only be somebody who
+ * read the clock after us and got the lock before us, so there the name of the boot decides.
  */
 static bool
 other_clock(const struct ring_head *h, int64_t now_ns)

@@ -1,5 +1,6 @@
 /*
- * limit: exact rate windows, shared by all processes. Never more than N starts in ANY window of a second or a minute.
+ * limit: exact rate windows, shared by all processes. Never more than N starts in ANY window of a second or a
+ * minute.
  *
  * Each limited thing ("*" for the whole proxy, else a key's label) has a
  * small file below STATE_DIR/limits/, named by a hash, with the times of its last N starts in a
@@ -8,9 +9,9 @@
  * forgotten then counts as started when its oldest entry was, so that a
  * changed setting refuses too much for a minute at worst, and never too little.
  *
- * The caller holds the state lock, which serves for these files too, and reads the clock after it got the lock: a start is no
- * earlier than it says. Times are of the monotonic clock; a file from before the last boot
- * counts as empty (when it can be told apart: else its starts count for a minute at most).
+ * The caller holds the state lock, which serves for these files too, and reads the clock after it got the
+ * lock: a start is no earlier than it says. Times are of the monotonic clock; a file from before the last
+ * boot counts as empty (when it can be told apart: else its starts count for a minute at most).
  *
  *	wait = limit_wait_ns(dir, "*", rps, rpm, now, f);
  *	if (wait <= 0)			-1 is no refusal: the books are out of order, the request is not

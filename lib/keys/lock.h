@@ -1,10 +1,11 @@
 /*
  * lock: how a judgement changes the books of a key, and when a lock ends. Pure: works on struct state_key.
  *
- * A key has two: `blocked` for what a person has to mend (auth, payment), `exhausted` for what passes. Rules: a
- * lock never gets shorter by a later shorter hint, and our own guess does not outlast what the upstream stated of the
- * same trouble; it ends by its time, by a success of a request that began after it was set, by unlock, or by a changed key
- * file. A clock that was set back does not stretch it: what counts is the length it was set for.
+ * A key has two: `blocked` for what a person has to mend (auth, payment), `exhausted` for what passes. Rules:
+ * a lock never gets shorter by a later shorter hint, and our own guess does not outlast what the upstream
+ * stated of the same trouble; it ends by its time, by a success of a request that began after it was set, by
+ * unlock, or by a changed key file. A clock that was set back does not stretch it: what counts is the length
+ * it was set for.
  *
  * A lock stands in the books of the key that earned it; choose lets it bar all keys of the account. So a success or
  * an unlock of one key is told to its siblings too: lock_account_served(), lock_clear().

@@ -1,10 +1,11 @@
 /*
  * refresh: asks /usages of the keys and writes the answers down in health.json.
  *
- * All keys at once, each at its own upstream, ten seconds for each; one refresher at a time on the machine. Keys that are
- * disabled are not asked. In a sparing pass (a timer's, or one that a request set off) keys that are blocked are asked only
- * every KMI_BLOCKLIST_RECHECK_SECONDS, KMI_BLOCKLIST_RECHECK_MAX of them. A key blocked for its credentials that
- * answers well is blocked no more; every other lock stays: what an answer taught outranks what a poll says.
+ * All keys at once, each at its own upstream, ten seconds for each; one refresher at a time on the machine.
+ * Keys that are disabled are not asked. In a sparing pass (a timer's, or one that a request set off) keys
+ * that are blocked are asked only every KMI_BLOCKLIST_RECHECK_SECONDS, KMI_BLOCKLIST_RECHECK_MAX of them. A
+ * key blocked for its credentials that answers well is blocked no more; every other lock stays: what an
+ * answer taught outranks what a poll says.
  *
  *	struct refresh r = { .config = &c };
  *	if (refresh_run(&r, f) < 0) ... FAIL_BUSY: another one is at it; refresh_await() waits for that to end

@@ -1,9 +1,9 @@
 /*
  * slot: how many requests may be in flight at once on an account, across all processes.
  *
- * STATE_DIR/slots/ has an empty file for each limited account, named by a hash. Slot i is a lock on the file's byte i
- * that belongs to one open description (an OFD lock), so the kernel frees it with its holder, however
- * that ends; nobody has to clean up. No other lock is needed.
+ * STATE_DIR/slots/ has an empty file for each limited account, named by a hash. Slot i is a lock on the
+ * file's byte i that belongs to one open description (an OFD lock), so the kernel frees it with its holder,
+ * however that ends; nobody has to clean up. No other lock is needed.
  *
  *	struct slot s = { 0 };
  *	switch (slot_take(&s, dir, account, 3, f)) ...

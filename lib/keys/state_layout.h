@@ -1,12 +1,14 @@
 /*
- * state_layout: the parts of state.json that are rewritten in place, byte for byte. For state.c and state_text.c alone.
+ * state_layout: the parts of state.json that are rewritten in place, byte for byte. For state.c and
+ * state_text.c alone.
  *
  * Such a part is a fixed row of members, each value padded with spaces to a
  * constant width:
  *
  *	"last_used": "2026-01-31T00:00:00Z", "request_count": 12          , "error_401": 0        , ...
  *
- * The file begins with '{' and the row of the header; a key's line with its quoted label, ": {" and the row of its counts.
+ * The file begins with '{' and the row of the header; a key's line with its quoted label, ": {" and the row
+ * of its counts.
  */
 #ifndef KMI_KEYS_STATE_LAYOUT_H
 #define KMI_KEYS_STATE_LAYOUT_H

@@ -1,8 +1,8 @@
 /*
  * usage: what an answer of /usages says: how much of the quota is left, and until when. Pure.
  *
- * The payload varies by account and age: numbers as strings, figures at the top, under `data` or `usage`, windows as a list or
- * by name, the used part absent. What is not understood counts as not told.
+ * The payload varies by account and age: numbers as strings, figures at the top, under `data` or `usage`,
+ * windows as a list or by name, the used part absent. What is not understood counts as not told.
  */
 #ifndef KMI_KEYS_USAGE_H
 #define KMI_KEYS_USAGE_H
@@ -42,8 +42,8 @@ struct usage {
 int usage_parse(struct usage *u, struct str json, time_t now, struct fail *f);
 
 /*
- * What it means for choosing: percent left in whole numbers, -1 not known, and when that ends. 0 only when nothing is left: some
- * window is used up, and no booster pays for more.
+ * What it means for choosing: percent left in whole numbers, -1 not known, and when that ends. 0 only when
+ * nothing is left: some window is used up, and no booster pays for more.
  */
 int usage_left(const struct usage *u, time_t now, time_t *until);
 

@@ -44,8 +44,8 @@ static const char *const source_names[] = {
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 
 /*
- * The order matters: what names one thing exactly comes before what merely mentions a word. A usage limit is told of
- * "this billing cycle", too many concurrent requests "for your plan": neither is about money.
+ * The order matters: what names one thing exactly comes before what merely mentions a word. A usage limit is
+ * told of "this billing cycle", too many concurrent requests "for your plan": neither is about money.
  */
 #define MONEY                                                                                               \
 	"\"<balance>|<payment|<pay for|<unpaid>|<billing>|<credit>|<credits>|<subscription|<subscribe|<plan>|"  \

@@ -11,11 +11,11 @@
  *	400|403    *                       "<plan>|arrears|欠费"          payment
  *	5xx        *                       *                              server
  *
- * Each field may list alternatives with |. Status: a number, a class (4xx) or *. Type: compared whole with the
- * error's type and with its code. Message: part of it, ASCII letters in either case, other bytes as they are; `<` and
- * `>` want the edge of a word ("<plan>" is not in "explanation", "planned" or "create_plan"). Web addresses in a
- * message do not count, nor does, at status 400, what it puts in quotes: that is the client's own text. `#`
- * begins a comment; there are no escapes.
+ * Each field may list alternatives with |. Status: a number, a class (4xx) or *. Type: compared whole with
+ * the error's type and with its code. Message: part of it, ASCII letters in either case, other bytes as they
+ * are; `<` and `>` want the edge of a word ("<plan>" is not in "explanation", "planned" or "create_plan").
+ * Web addresses in a message do not count, nor does, at status 400, what it puts in quotes: that is the
+ * client's own text. `#` begins a comment; there are no escapes.
  */
 #ifndef KMI_KEYS_VERDICT_H
 #define KMI_KEYS_VERDICT_H
@@ -72,9 +72,9 @@ struct verdict_rules;
 #define VERDICT_RULES_MAX 1000
 
 /*
- * `user` is the text of verdicts.conf or empty. A line that cannot be read is left out, and the first such is named in
- * *f: returns -1, rules still usable. Out of memory *r is NULL, which verdict_judge() takes: it then goes by the
- * class of the status alone.
+ * `user` is the text of verdicts.conf or empty. A line that cannot be read is left out, and the first such is
+ * named in *f: returns -1, rules still usable. Out of memory *r is NULL, which verdict_judge() takes: it then
+ * goes by the class of the status alone.
  */
 int verdict_rules_make(struct verdict_rules **r, struct str user, struct fail *f);
 void verdict_rules_free(struct verdict_rules *r);

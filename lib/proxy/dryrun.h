@@ -1,5 +1,6 @@
 /*
- * dryrun: the upstream that is not there. Answers in the shape the real endpoints have, so that a real client works; no network.
+ * dryrun: the upstream that is not there. Answers in the shape the real endpoints have, so that a real client
+ * works; no network.
  */
 #ifndef KMI_PROXY_DRYRUN_H
 #define KMI_PROXY_DRYRUN_H

@@ -1,9 +1,9 @@
 /*
  * forward: one request to the upstream, and its answer piece by piece.
  *
- * One struct forward a process: it keeps the upstream connection between
- * requests. It follows no redirect, decodes no content, and sends no header the client did not send, but for Host, the
- * length and the key. A request that meets an idle connection just closed by the upstream goes out once more on a new one.
+ * One struct forward a process: it keeps the upstream connection between requests. It follows no redirect,
+ * decodes no content, and sends no header the client did not send, but for Host, the length and the key. A
+ * request that meets an idle connection just closed by the upstream goes out once more on a new one.
  *
  *	forward_start(fw, &ask, f);		what ask points to, but for the secret, must outlive this
  *	while (!fw->done) {

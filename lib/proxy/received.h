@@ -1,8 +1,9 @@
 /*
  * received: an answer as it comes from an upstream, from bytes to status, headers and body.
  *
- * llhttp parses, strictly, and says where the body ends. The head is kept as it was sent; the body is what lies inside
- * the framing, and leaves through buf_drop() while more comes. Interim answers (1xx) are skipped; trailers end here.
+ * llhttp parses, strictly, and says where the body ends. The head is kept as it was sent; the body is what
+ * lies inside the framing, and leaves through buf_drop() while more comes. Interim answers (1xx) are skipped;
+ * trailers end here.
  *
  *	received_begin(&r, head_only)
  *	received_feed(&r, bytes, f)	until r.complete; -1: this is not HTTP, or no end of it is in sight

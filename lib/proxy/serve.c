@@ -288,8 +288,8 @@ find_place(struct connection *k, struct exchange *x, struct place *p)
 }
 
 /*
- * `OPTIONS *` goes nowhere: it is how kmi's own tools ask whether somebody is there. They bring no token; who does may be
- * trying it out.
+ * `OPTIONS *` goes nowhere: it is how kmi's own tools ask whether somebody is there. They bring no token; who
+ * does may be trying it out.
  */
 static bool
 is_ping(const struct request *r)

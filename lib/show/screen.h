@@ -1,5 +1,6 @@
 /*
- * screen: the live view of the trace, by ncursesw. Newest request first, the figures of the last `window` of them above.
+ * screen: the live view of the trace, by ncursesw. Newest request first, the figures of the last `window` of
+ * them above.
  *
  * Keys: q quit, p or space pause, / or f filter by key or status, Esc or c all again, arrows to look at older ones.
  */

@@ -7,12 +7,12 @@
  *
  *	link = backend_link(&b, &peer, cipher, &child, &f);
  *
- * A process that is narrowed starts no program. So what becomes the handler is there before, knows nothing but where the client
- * is, and waits for the word that there is something to serve.
+ * A process that is narrowed starts no program. So what becomes the handler is there before, knows nothing
+ * but where the client is, and waits for the word that there is something to serve.
  *
- * To a pool each connection begins with a PROXY header (base/peer.h). It goes only to a process that is ours or
- * root's, as the pool takes it only from such. The programs that are started get no descriptor of ours, and nothing of
- * our memory.
+ * To a pool each connection begins with a PROXY header (base/peer.h). It goes only to a process that is ours
+ * or root's, as the pool takes it only from such. The programs that are started get no descriptor of ours,
+ * and nothing of our memory.
  */
 #ifndef KMI_TLS_BACKEND_H
 #define KMI_TLS_BACKEND_H

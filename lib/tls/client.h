@@ -4,8 +4,9 @@
  *	client_narrow(config, &f);
  *	client_serve(fd, &peer, credential, sessions, &backend, CLIENT_HANDSHAKE_MS);
  *
- * The handshake is made, somebody found who serves plaintext, and bytes are passed on until either end is through. A client
- * that speaks no TLS is told the right way when he speaks HTTP. What goes wrong is one line on stderr.
+ * The handshake is made, somebody found who serves plaintext, and bytes are passed on until either end is
+ * through. A client that speaks no TLS is told the right way when he speaks HTTP. What goes wrong is one line
+ * on stderr.
  */
 #ifndef KMI_TLS_CLIENT_H
 #define KMI_TLS_CLIENT_H
@@ -21,13 +22,13 @@
 #define CLIENT_HURRY_MS 2000		/* over most, when others want the place */
 
 /*
- * From here on this process reaches no file, starts nothing and talks to nobody new but a pool: whatever a client makes of it,
- * there is nothing to be had but the certificate's key. Not where KMI_SANDBOX=0.
+ * From here on this process reaches no file, starts nothing and talks to nobody new but a pool: whatever a
+ * client makes of it, there is nothing to be had but the certificate's key. Not where KMI_SANDBOX=0.
  */
 int client_narrow(const struct config *c, struct fail *f);
 /*
- * `s` may be NULL. The descriptor is the caller's. Waits for the handler behind it, if it has one of its own. False when
- * something went wrong, and was said.
+ * `s` may be NULL. The descriptor is the caller's. Waits for the handler behind it, if it has one of its own.
+ * False when something went wrong, and was said.
  */
 bool client_serve(int fd, struct peer *p, const struct credential *c, struct sessions *s, const struct backend *b,
     int handshake_ms);

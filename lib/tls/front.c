@@ -246,8 +246,8 @@ settings_are_good(void)
 }
 
 /*
- * The same process with the program that is there now. The pool stays our child, and so do the processes of connections; the
- * signals stay blocked, so that none is lost.
+ * The same process with the program that is there now. The pool stays our child, and so do the processes of
+ * connections; the signals stay blocked, so that none is lost.
  */
 static void
 begin_anew(struct front *fr)
@@ -301,8 +301,8 @@ begin_stop(struct front *fr)
 }
 
 /*
- * A successor takes the sockets: we end as after SIGTERM. Who is still at his handshake here is served by the pool that has
- * ours by then.
+ * A successor takes the sockets: we end as after SIGTERM. Who is still at his handshake here is served by the
+ * pool that has ours by then.
  */
 static void
 hand_over_sockets(struct front *fr)

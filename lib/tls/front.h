@@ -5,10 +5,10 @@
  * nothing else with a connection. Where KMI_PROXY_TLS_POOL names nobody, it starts a pool, and starts it again when
  * that dies.
  *
- * Ends on SIGTERM or SIGINT, when running answers have ended or had KMI_PROXY_DRAIN_SECONDS; on SIGUSR2 likewise, when a
- * successor has taken its sockets (base/handover.h). On SIGHUP the same program begins
- * anew in this process, on the same sockets, and the pool does so, too; running answers go on. Not with settings that it
- * would refuse: then the old ones stay.
+ * Ends on SIGTERM or SIGINT, when running answers have ended or had KMI_PROXY_DRAIN_SECONDS; on SIGUSR2
+ * likewise, when a successor has taken its sockets (base/handover.h). On SIGHUP the same program begins anew
+ * in this process, on the same sockets, and the pool does so, too; running answers go on. Not with settings
+ * that it would refuse: then the old ones stay.
  */
 #ifndef KMI_TLS_FRONT_H
 #define KMI_TLS_FRONT_H

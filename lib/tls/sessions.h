@@ -1,9 +1,9 @@
 /*
  * sessions: what clients may resume, shared by the processes of one listening parent.
  *
- * A table in memory that its children inherit (never a file: what is in it opens recorded traffic). A new session takes
- * the place of whichever lies where its random name points to; each ends after an hour. A process that is killed while it
- * writes loses that one entry.
+ * A table in memory that its children inherit (never a file: what is in it opens recorded traffic). A new
+ * session takes the place of whichever lies where its random name points to; each ends after an hour. A
+ * process that is killed while it writes loses that one entry.
  *
  *	struct sessions *s = sessions_make(&f);		in the parent, before it forks
  *	sessions_use(s, server);			in a child

@@ -1,5 +1,6 @@
 /*
- * tunnel: one TLS connection: the handshake with the client, then bytes between it and a program that reads plaintext.
+ * tunnel: one TLS connection: the handshake with the client, then bytes between it and a program that reads
+ * plaintext.
  *
  *	struct tunnel *t = tunnel_open(fd, credential, sessions, &f);
  *	switch (tunnel_handshake(t, until_ms, &f)) {
@@ -15,9 +16,9 @@
  * A piece of plaintext goes out in a record of its own, as it comes. Nothing is read that cannot be passed on, so a
  * slow reader at one end holds the other back.
  *
- * Ends are told apart. The link's side says "that was all" with shutdown(SHUT_WR), and the client gets a close_notify;
- * when the link is just closed, its program died or gave up, and the client gets a reset. A client that leaves, in order
- * or not, has its link closed at once.
+ * Ends are told apart. The link's side says "that was all" with shutdown(SHUT_WR), and the client gets a
+ * close_notify; when the link is just closed, its program died or gave up, and the client gets a reset. A
+ * client that leaves, in order or not, has its link closed at once.
  */
 #ifndef KMI_TLS_TUNNEL_H
 #define KMI_TLS_TUNNEL_H
