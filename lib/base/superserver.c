@@ -33,7 +33,8 @@ is_systemd(const struct superserver_holder *h)
 static bool
 is_inetd(const struct superserver_holder *h)
 {
-	static const char *const servers[] = { "s6-", "tcpserver", "xinetd", "inetd", "socat", "tcpsvd", "busybox" };
+	static const char *const servers[] = { "s6-", "tcpserver", "xinetd", "inetd", "socat", "tcpsvd", "busybox",
+		"systemd-socket-" /* -activate: the kernel keeps 15 bytes */ };
 
 	for (size_t i = 0; i < sizeof(servers) / sizeof(*servers); i++)
 		if (str_starts(str_from(h->command), servers[i]))

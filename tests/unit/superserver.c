@@ -42,6 +42,8 @@ static struct situation table[] = {
 	    true, false, "" },
 	{ "tcpserver in a terminal", { .listening = true, .count = 1 }, { { 9, "tcpserver", "bash", "" } }, SUPERSERVER_OTHER,
 	    true, false, "" },
+	{ "systemd-socket-activate, as far as its name goes", { .listening = true, .count = 1 },
+	    { { 9, "systemd-socket-", "bash", "" } }, SUPERSERVER_OTHER, true, false, "" },
 	{ "a stranger, though our unit is enabled", { .listening = true, .count = 1, .enabled_system = SOCKET },
 	    { { 9, "nginx", "systemd", "nginx.service" } }, SUPERSERVER_STRANGER, true, false, "" },
 	{ "enabled and stopped: a user's own goes before the system's", { .enabled_user = SOCKET, .enabled_system = POOL },
