@@ -216,6 +216,11 @@ if ! ours trace --verify >"$work/proof" 2>&1; then
 	exit 1
 fi
 confidence=$(ours trace --summary --json --window "${window:-$n}" | field confidence)
+if [ "$confidence" = null ]; then
+	fail "$(say 'the keys did not take turns: no request was given out by rotation')" \
+		"$(say 'were settings changed since the proxy was started? kmi proxy-restart takes them')"
+	exit 1
+fi
 if ! awk -v c="$confidence" -v m="$min" 'BEGIN { exit !(c + 0 >= m + 0) }'; then
 	fail "$(say 'the keys did not take turns: confidence %s %%, and %s %% are asked for' "$confidence" "$min")" \
 		"$(say 'kmi keys tells what bars a key')"

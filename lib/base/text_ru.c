@@ -130,6 +130,10 @@ const struct text_entry text_ru[] = {
 	    "\n"
 	    "Код завершения: 0 — распределение достаточно ровное, 1 — нет или запрос не\n"
 	    "удался, 2 — неверный вызов или настройка." } },
+	{ "the keys did not take turns: no request was given out by rotation",
+	  { "ключи не чередовались: ротация не распределила ни одного запроса" } },
+	{ "were settings changed since the proxy was started? kmi proxy-restart takes them",
+	  { "настройки изменились после запуска прокси? kmi proxy-restart возьмёт новые" } },
 	{ "the keys did not take turns: the proxy was started without KMI_AUTO_ROTATE_ALLOWED=1",
 	  { "ключи не чередовались: прокси запущен без KMI_AUTO_ROTATE_ALLOWED=1" } },
 	{ "kmi proxy-restart starts it with the settings of here",

@@ -36,6 +36,16 @@ is $? 0 "kmi rotate auto ends with it"
 has "$(cat "$D/out")" "50 answered well" "and shows what it saw"
 KMI_AUTO_ROTATE_ALLOWED=0 run -n 12
 is $? 1 "rotation that is not allowed: exit 1"
+KMI_AUTO_ROTATE_ALLOWED=0 "$BIN/kmi" proxy >/dev/null
+KMI_AUTO_ROTATE_ALLOWED=1 run -n 3
+is "$? $(grep -c 'was started without KMI_AUTO_ROTATE_ALLOWED=1' "$D/err")" "1 1" "a proxy that has not the leave of this shell: that is the reason"
+"$BIN/kmi" proxy-stop >/dev/null
+(unset KMI_AUTO_ROTATE_ALLOWED; "$BIN/kmi" proxy >/dev/null)
+echo 'auto_rotate_allowed = true' >"$D/kmi.config.toml"
+(unset KMI_AUTO_ROTATE_ALLOWED; run -n 3)
+has "$(cat "$D/err")" "kmi proxy-restart takes them" "nor one that was started before the file said so"
+rm "$D/kmi.config.toml"
+"$BIN/kmi" proxy-stop >/dev/null
 KMI_ROTATE_STRATEGY=session run -n 12
 is $? 0 "another strategy than turns: exit 0 when all is answered"
 has "$(cat "$D/out")" "turns are not judged" "and that they are not judged is said"
