@@ -61,7 +61,7 @@ def step(what):
     while True:
         try: return what()
         except ssl.SSLWantReadError:
-            raw.sendall(out.read())
+            if out.pending: raw.sendall(out.read())	# even nothing, sent after a reset, would hide what has arrived
             p = raw.recv(65536)
             if not p: raise EOFError
             inp.write(p)
