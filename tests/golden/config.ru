@@ -57,6 +57,5 @@ KMI_LOCALE                            ru             окружение
 KMI_PLAIN                             0              по умолчанию
 KMI_NO_COLOR                          0              по умолчанию
 KMI_AUDIT_ACTOR                       anna           по умолчанию
-KMI_SANDBOX                           1              по умолчанию
 KMI_ENFORCE_FILE_PERMS                1              по умолчанию
 KMI_UPSTREAM_BASE_URL                 https://api.kimi.com/coding/v1  по умолчанию
